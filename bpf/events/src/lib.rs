@@ -1,0 +1,1 @@
+//! Records that the kernel side writes and the host reads.

@@ -1,0 +1,1 @@
+//! Pipeline, configuration and metrics of the node agent.

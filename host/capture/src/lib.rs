@@ -1,0 +1,12 @@
+//! Sources of socket events.
+//!
+//! [`Source`] is the one trait; what lies behind it is the running kernel, a Wirespan recording, or
+//! a pcap/pcapng file. After it, the road is the same for all three.
+
+pub mod error;
+pub mod event;
+pub mod source;
+
+pub use error::CaptureError;
+pub use event::*;
+pub use source::{Clock, NoVerdicts, Progress, Source, Verdict, Verdicts};

@@ -1,0 +1,5 @@
+//! Span model, encodings, redaction.
+
+pub mod model;
+
+pub use model::*;

@@ -1,0 +1,170 @@
+//! The span as it travels through the agent.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// How private a field is; the host redacts by class and never trusts a parser to do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    Public,
+    Identifier,
+    /// Text in a query language: literals are removed before it leaves the node.
+    Statement,
+    /// Never leaves the node.
+    Secret,
+    /// Message content: does not leave the node by default.
+    Payload,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    Text,
+    Integer,
+    Boolean,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cardinality {
+    /// At most a few hundred values in a fleet.
+    Bounded,
+    Unbounded,
+}
+
+/// Description of an attribute: declared by a parser's manifest, or by the host's own registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    pub name: Box<str>,
+    pub field_type: FieldType,
+    pub description: Box<str>,
+    pub example: Box<str>,
+    pub cardinality: Cardinality,
+    pub class: Class,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(Box<str>),
+    Integer(i64),
+    Boolean(bool),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pub field: Arc<Field>,
+    pub value: Value,
+}
+
+/// OpenTelemetry span kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Kind {
+    Client,
+    Server,
+    Producer,
+    Consumer,
+    Internal,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// What was not seen of an exchange, as a bit set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    pub const MID_STREAM: Self = Self(1);
+    pub const GAP: Self = Self(1 << 1);
+    pub const REQUEST_TRUNCATED: Self = Self(1 << 2);
+    pub const RESPONSE_TRUNCATED: Self = Self(1 << 3);
+    pub const NO_RESPONSE: Self = Self(1 << 4);
+    pub const RESET: Self = Self(1 << 5);
+    pub const UNFINISHED: Self = Self(1 << 6);
+    pub const ORDER_UNCERTAIN: Self = Self(1 << 7);
+    pub const PARSER_RESTART: Self = Self(1 << 8);
+
+    /// Every flag with its name in the flat form.
+    pub const NAMES: [(Self, &'static str); 9] = [
+        (Self::MID_STREAM, "mid_stream"),
+        (Self::GAP, "gap"),
+        (Self::REQUEST_TRUNCATED, "request_truncated"),
+        (Self::RESPONSE_TRUNCATED, "response_truncated"),
+        (Self::NO_RESPONSE, "no_response"),
+        (Self::RESET, "reset"),
+        (Self::UNFINISHED, "unfinished"),
+        (Self::ORDER_UNCERTAIN, "order_uncertain"),
+        (Self::PARSER_RESTART, "parser_restart"),
+    ];
+
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
+    }
+}
+
+/// Who the observed process is. Shared by all spans of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// `service.name`; never empty once enriched.
+    pub service_name: Box<str>,
+    pub attributes: Vec<Attribute>,
+    /// Subject tokens that do not follow from the attributes.
+    pub namespace: Option<Box<str>>,
+    /// The workload: in Kubernetes its owner's name, elsewhere the service name.
+    pub workload: Option<Box<str>>,
+}
+
+/// One exchange, with absolute times in Unix nanoseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub trace_id: u128,
+    pub span_id: u64,
+    pub parent_span_id: Option<u64>,
+    /// Trace flags of a `traceparent` on the wire; 0 without one.
+    pub trace_flags: u8,
+    pub name: Box<str>,
+    pub kind: Kind,
+    pub start_unix_nano: u64,
+    pub request_end_unix_nano: Option<u64>,
+    pub response_start_unix_nano: Option<u64>,
+    pub end_unix_nano: u64,
+    pub status: Status,
+    pub attributes: Vec<Attribute>,
+    pub resource: Arc<Resource>,
+    pub flags: Flags,
+    /// `http`, `http2`, `grpc`, `mysql`, `postgresql`, or a plugin's: also the last subject token.
+    pub protocol: Arc<str>,
+    /// `name@version` of the parser.
+    pub parser: Arc<str>,
+}
+
+impl Span {
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&Value> {
+        self.attributes.iter().find(|a| &*a.field.name == name).map(|a| &a.value)
+    }
+
+    #[must_use]
+    pub fn duration_nanos(&self) -> u64 {
+        self.end_unix_nano.saturating_sub(self.start_unix_nano)
+    }
+}

@@ -1,0 +1,114 @@
+//! What leaves this crate: per connection and direction, bytes and gaps in order without a hole.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use wirespan_capture::{CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport};
+
+/// Who is on this connection; fixed when it opens.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    pub key: ConnectionKey,
+    /// Dense number of the connection in this run; never used twice.
+    pub id: u64,
+    pub opened: Nanos,
+    pub transport: Transport,
+    pub local: Option<SocketAddr>,
+    pub remote: Option<SocketAddr>,
+    pub role: Option<Role>,
+    pub process: Option<Arc<Process>>,
+    pub cgroup_id: u64,
+    pub network_namespace: u32,
+}
+
+/// Why bytes of a stream are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GapCause {
+    /// The parser did not want them (a verdict, or a skip): expected, not a loss.
+    Unwanted,
+    /// A limit of capture or stream.
+    Limit,
+    /// The memory could not be read.
+    Fault,
+    /// No room in the ring, or in a queue behind it.
+    Ring,
+    /// They took a road that cannot be copied from.
+    Unobserved,
+    /// Packets that were not captured.
+    Packet,
+    /// They never arrived and nothing said why.
+    Unknown,
+}
+
+/// In each direction of a connection, each event begins at the position where the one before it
+/// ended, except after a [`StreamEvent::Gap`] of unknown length and after [`StreamEvent::Secured`].
+#[derive(Clone, Debug)]
+pub enum StreamEvent {
+    Open {
+        info: Arc<ConnectionInfo>,
+        /// Where each direction starts, by [`Direction::index`].
+        positions: [Option<u64>; 2],
+        mid_stream: bool,
+    },
+    Data {
+        id: u64,
+        direction: Direction,
+        position: u64,
+        bytes: Bytes,
+        time: Nanos,
+        /// Relative order to the other direction could not be known.
+        order_uncertain: bool,
+    },
+    Gap {
+        id: u64,
+        direction: Direction,
+        position: u64,
+        /// `None`: unknown, the next data sets the position.
+        len: Option<u64>,
+        cause: GapCause,
+        time: Nanos,
+    },
+    /// What follows is TLS plaintext in a position space of its own.
+    Secured {
+        id: u64,
+        positions: [u64; 2],
+        mid_stream: bool,
+        time: Nanos,
+    },
+    End {
+        id: u64,
+        direction: Direction,
+        position: u64,
+        time: Nanos,
+    },
+    Close {
+        id: u64,
+        reason: StreamClose,
+        time: Nanos,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamClose {
+    Finished,
+    Reset,
+    /// The capture ended first.
+    CutOff,
+    /// Idle for too long, or more connections than the limit.
+    Evicted,
+}
+
+impl StreamEvent {
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Open { info, .. } => info.id,
+            Self::Data { id, .. }
+            | Self::Gap { id, .. }
+            | Self::Secured { id, .. }
+            | Self::End { id, .. }
+            | Self::Close { id, .. } => *id,
+        }
+    }
+}

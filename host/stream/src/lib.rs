@@ -1,0 +1,5 @@
+//! Connections and their ordered byte streams.
+
+pub mod event;
+
+pub use event::*;

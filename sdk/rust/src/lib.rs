@@ -1,0 +1,1 @@
+//! Write a protocol parser for Wirespan.

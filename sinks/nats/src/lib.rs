@@ -1,0 +1,1 @@
+//! Spans on core NATS.
