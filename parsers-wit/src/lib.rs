@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fact;
+pub mod limit;
 
 /// Contract version that a component built against this crate carries.
 pub const VERSION: &str = "0.1";
