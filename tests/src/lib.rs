@@ -1,1 +1,25 @@
-//! End-to-end tests with real servers, and benchmarks.
+//! Fixtures: real servers and clients on loopback, and the agent as a user starts it.
+//!
+//! Everything here knows Wirespan only from outside: its command line, its files and what it
+//! publishes. Whatever a fixture starts ends with it, also when a test panics or is killed.
+
+pub mod agent;
+pub mod certificate;
+pub mod client;
+pub mod curl;
+pub mod expect;
+pub mod nats;
+pub mod nginx;
+pub mod process;
+pub mod python;
+pub mod span;
+pub mod tools;
+pub mod wait;
+
+pub use agent::{Agent, Recorder};
+pub use certificate::Certificate;
+pub use expect::{Exchange, assert_exactly};
+pub use nats::Nats;
+pub use nginx::Nginx;
+pub use python::Python;
+pub use span::Span;

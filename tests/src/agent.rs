@@ -1,0 +1,255 @@
+//! The agent as a user starts it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Finished, Running};
+use crate::{Span, process, tools, wait};
+
+/// Loading the probes and compiling the parsers for the first time, on a busy machine.
+const READY: Duration = Duration::from_secs(60);
+
+/// A span leaves within a fraction of a second of its last byte; the rest is for busy machines.
+const SPANS: Duration = Duration::from_secs(15);
+
+/// After the last expected span: time for one that nobody expects to show itself.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// `wirespan run`, with its spans as JSON lines on standard output.
+#[derive(Debug)]
+pub struct Agent {
+    process: Running,
+    folder: TempDir,
+    metrics_port: u16,
+}
+
+/// What an agent has left behind.
+#[derive(Debug)]
+pub struct Stopped {
+    pub finished: Finished,
+    pub spans: Vec<Span>,
+}
+
+impl Agent {
+    /// Watches connections with one of `ports` at either end, and returns when it does.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn watching(ports: &[u16]) -> Result<Self> {
+        let arguments = ports
+            .iter()
+            .flat_map(|port| ["--port".to_owned(), port.to_string()]);
+        Self::run(arguments.collect::<Vec<_>>())
+    }
+
+    /// `wirespan run` with more arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("wirespan-agent-")
+            .tempdir()?;
+        let metrics_port = tools::free_port()?;
+        let metrics = format!("127.0.0.1:{metrics_port}");
+        let mut all: Vec<OsString> = ["run", "--output", "json", "--metrics", &metrics]
+            .map(Into::into)
+            .to_vec();
+        all.extend(arguments.into_iter().map(Into::into));
+        let mut process = Running::start(folder.path(), &tools::wirespan()?, all, &[])?;
+        wait_watching(&mut process)?;
+        Ok(Self {
+            process,
+            folder,
+            metrics_port,
+        })
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    #[must_use]
+    pub fn metrics_port(&self) -> u16 {
+        self.metrics_port
+    }
+
+    /// Spans so far.
+    ///
+    /// # Errors
+    /// When a line is not a span.
+    pub fn spans(&self) -> Result<Vec<Span>> {
+        Span::parse_lines(&self.process.output()?)
+    }
+
+    /// Waits for `count` spans, and a little longer for any that should not be there; then stops.
+    /// That fewer came is for the caller to see from the spans.
+    ///
+    /// # Errors
+    /// When the agent fails or does not stop.
+    pub fn stop_after(self, count: usize) -> Result<Stopped> {
+        let start = Instant::now();
+        while self.spans()?.len() < count && start.elapsed() < SPANS {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(SETTLE);
+        self.stop(Signal::TERM)
+    }
+
+    /// # Errors
+    /// When the agent does not stop, or with another status than 0.
+    pub fn stop(self, signal: Signal) -> Result<Stopped> {
+        let finished = self.process.stop(signal)?;
+        ensure!(
+            finished.status.success(),
+            "the agent ended with {}: {}",
+            finished.status,
+            finished.errors
+        );
+        let spans = Span::parse_lines(&finished.output)?;
+        Ok(Stopped { finished, spans })
+    }
+
+    /// SIGKILL: nothing is drained.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(self) -> Result<Finished> {
+        self.process.stop(Signal::KILL)
+    }
+}
+
+/// `wirespan record`.
+#[derive(Debug)]
+pub struct Recorder {
+    process: Running,
+    pub file: PathBuf,
+    folder: TempDir,
+}
+
+impl Recorder {
+    /// # Errors
+    /// When it does not start.
+    pub fn watching(ports: &[u16]) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("wirespan-recorder-")
+            .tempdir()?;
+        let file = folder.path().join("traffic.wsrec");
+        let mut arguments: Vec<OsString> =
+            vec!["record".into(), "--output".into(), file.clone().into()];
+        arguments.extend(
+            ports
+                .iter()
+                .flat_map(|port| ["--port".into(), port.to_string().into()]),
+        );
+        let mut process = Running::start(folder.path(), &tools::wirespan()?, arguments, &[])?;
+        wait_watching(&mut process)?;
+        Ok(Self {
+            process,
+            file,
+            folder,
+        })
+    }
+
+    /// Stops it; the file lives as long as the folder that is given back.
+    ///
+    /// # Errors
+    /// When it does not stop, or with another status than 0.
+    pub fn stop(self, signal: Signal) -> Result<(PathBuf, TempDir)> {
+        // What is in the rings is drained at the end; what the kernel has not run yet is not.
+        std::thread::sleep(SETTLE);
+        let finished = self.process.stop(signal)?;
+        ensure!(
+            finished.status.success(),
+            "the recorder ended with {}: {}",
+            finished.status,
+            finished.errors
+        );
+        Ok((self.file, self.folder))
+    }
+}
+
+fn wait_watching(process: &mut Running) -> Result<()> {
+    process.wait_ready("the probes are attached", READY, |process| {
+        Ok(process.errors()?.contains("watching"))
+    })
+}
+
+/// `wirespan` with any arguments, to its end.
+///
+/// # Errors
+/// When it cannot be started or does not end in time.
+pub fn wirespan<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Result<Finished> {
+    let folder = tempfile::tempdir()?;
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    process::run(folder.path(), &tools::wirespan()?, arguments, READY)
+}
+
+/// `wirespan replay -o json FILE`.
+///
+/// # Errors
+/// When it fails.
+pub fn replay(file: &Path) -> Result<Vec<Span>> {
+    let finished = wirespan([
+        OsString::from("replay"),
+        "--output".into(),
+        "json".into(),
+        file.into(),
+    ])?;
+    ensure!(
+        finished.status.success(),
+        "replay ended with {}: {}",
+        finished.status,
+        finished.errors
+    );
+    Span::parse_lines(&finished.output).context("spans of a replay")
+}
+
+/// A counter or gauge of the agent's metrics, all label sets added up.
+///
+/// # Errors
+/// When the metrics cannot be read.
+pub fn metric(text: &str, name: &str) -> Result<f64> {
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with([' ', '{']))
+    });
+    lines
+        .map(|line| {
+            line.rsplit(' ')
+                .next()
+                .unwrap_or_default()
+                .parse::<f64>()
+                .context("a metric's value")
+        })
+        .sum()
+}
+
+/// The text of an agent's metrics page, by curl.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn metrics(port: u16) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    wait::until("the metrics page", Duration::from_secs(5), || {
+        let fetched = process::run(
+            folder.path(),
+            &tools::program("curl")?,
+            ["-sS", "--max-time", "5", &url],
+            Duration::from_secs(10),
+        )?;
+        Ok(fetched.status.success().then_some(fetched.output))
+    })
+}

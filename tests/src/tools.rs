@@ -1,0 +1,95 @@
+//! What the fixtures need from the machine.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, bail};
+
+/// Where servers live that a user's PATH often lacks.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// Path of a program.
+///
+/// # Errors
+/// When it is not installed.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(SYSTEM_FOLDERS.map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("`{name}` is not installed: run `cargo xtask setup`, which installs what the tests need"))
+}
+
+/// Python itself, rather than a version manager's script in front of it: a process's first
+/// command would be the shell's.
+///
+/// # Errors
+/// When it is not installed.
+pub fn python() -> Result<PathBuf> {
+    let system = Path::new("/usr/bin/python3");
+    if system.is_file() {
+        Ok(system.to_owned())
+    } else {
+        program("python3")
+    }
+}
+
+/// The `wirespan` binary: `$WIRESPAN_BIN`, else the one built beside this program.
+///
+/// # Errors
+/// When it has not been built.
+pub fn wirespan() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("WIRESPAN_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe().context("the path of this program")?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("wirespan"))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "there is no `wirespan` beside {}: run `cargo xtask build`, or set WIRESPAN_BIN",
+                own.display()
+            )
+        })
+}
+
+/// A port of the loopback address that nobody listens on now.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .context("a free port")?
+        .port())
+}
+
+/// Whether tests that need the kernel are to be left out.
+///
+/// # Errors
+/// Without privileges and without `WIRESPAN_SKIP_KERNEL=1`: a test that silently does nothing
+/// would look like one that passed.
+pub fn skip_kernel() -> Result<bool> {
+    if std::env::var_os("WIRESPAN_SKIP_KERNEL").is_some_and(|value| value == "1") {
+        eprintln!("left out: WIRESPAN_SKIP_KERNEL=1");
+        return Ok(true);
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "this test attaches eBPF programs and needs root: run it as root, or set WIRESPAN_SKIP_KERNEL=1 to leave such tests out"
+        );
+    }
+    Ok(false)
+}
+
+/// One test with a live agent at a time: each is about its own traffic, and two at once would
+/// measure each other's load.
+pub fn exclusive() -> MutexGuard<'static, ()> {
+    static LIVE: Mutex<()> = Mutex::new(());
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
