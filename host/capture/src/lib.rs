@@ -3,8 +3,12 @@
 //! [`Source`] is the one trait; what lies behind it is the running kernel, a Wirespan recording, or
 //! a pcap/pcapng file. After it, the road is the same for all three.
 
+mod bounded;
+pub mod cgroup;
 pub mod error;
 pub mod event;
+pub mod live;
+pub mod process;
 pub mod source;
 
 pub use error::CaptureError;

@@ -1,0 +1,237 @@
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+
+/// A child that is ended when the test is.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("the program can be started"),
+        )
+    }
+
+    fn until(&self, mut holds: impl FnMut() -> bool) {
+        for _ in 0..500 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("not reached within 5 s by process {}", self.0.id());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn table() -> ProcessTable {
+    ProcessTable::new(PathBuf::from("/proc"))
+}
+
+#[test]
+fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
+    let rest = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1000 1 18446744073709551615";
+    for name in ["nginx", "tmux: server", "a) S 1 (b", ") ", "("] {
+        let stat = format!("77 ({name}) {rest}\n");
+        assert_eq!(
+            parse_stat(stat.as_bytes()),
+            Some((123_450_000_000, name.as_bytes().to_vec())),
+            "{name}"
+        );
+        for end in 0..stat.len() {
+            let _ = parse_stat(&stat.as_bytes()[..end]);
+        }
+    }
+    assert_eq!(
+        parse_stat(b"77 (x) S 1 1 1 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 99999999999999999999 1"),
+        None
+    );
+}
+
+#[test]
+fn the_service_name_is_found_however_the_environment_is_cut() {
+    /// Gives `1` byte more with every read.
+    struct Dribble<'a>(&'a [u8], usize);
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let len = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..len].copy_from_slice(&self.0[..len]);
+            self.0 = &self.0[len..];
+            Ok(len)
+        }
+    }
+    let long = "x".repeat(MAX_SERVICE_NAME_BYTES);
+    let too_long = "x".repeat(MAX_SERVICE_NAME_BYTES + 1);
+    for (environment, expected) in [
+        (
+            "A=1\0OTEL_SERVICE_NAME=users\0B=2\0".to_owned(),
+            Some("users"),
+        ),
+        ("OTEL_SERVICE_NAME=users".to_owned(), Some("users")),
+        ("OTEL_SERVICE_NAME= users \0".to_owned(), Some("users")),
+        ("OTEL_SERVICE_NAME=\0".to_owned(), None),
+        ("X_OTEL_SERVICE_NAME=users\0".to_owned(), None),
+        ("A=OTEL_SERVICE_NAME=users\0".to_owned(), None),
+        ("OTEL_SERVICE_NAMES=users\0".to_owned(), None),
+        ("OTEL_SERVICE_NAME=a\nb\0".to_owned(), None),
+        (format!("OTEL_SERVICE_NAME={long}\0"), Some(long.as_str())),
+        (format!("OTEL_SERVICE_NAME={too_long}\0"), None),
+        (
+            format!("A={}\0OTEL_SERVICE_NAME=users\0", "y".repeat(10_000)),
+            Some("users"),
+        ),
+        (String::new(), None),
+    ] {
+        for step in [1, 2, 3, 7, 4096] {
+            assert_eq!(
+                service_name(Dribble(environment.as_bytes(), step)).as_deref(),
+                expected,
+                "{environment:.60} by {step}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_running_process_is_described() {
+    let child = Running::start(Command::new("/bin/cat").env("OTEL_SERVICE_NAME", "pets"));
+    let pid = child.0.id();
+    let mut table = table();
+    child.until(|| {
+        table
+            .lookup(pid)
+            .is_some_and(|process| process.command == "cat")
+    });
+    let process = table.lookup(pid).unwrap();
+    assert_eq!(process.service_name.as_deref(), Some("pets"));
+    assert!(
+        process.executable.ends_with("/cat"),
+        "{}",
+        process.executable
+    );
+    assert!(process.cgroup_path.starts_with('/'));
+    // It was started within the last minute, on the clock that the kernel's records use.
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = u64::try_from(now.tv_sec).unwrap() * 1_000_000_000;
+    assert!(process.started > now - 60_000_000_000 && process.started < now + 1_000_000_000);
+    assert_eq!(
+        started(Path::new("/proc"), pid),
+        Some(ProcessKey {
+            pid,
+            started: process.started
+        })
+    );
+}
+
+#[test]
+fn a_process_that_has_vanished_is_none_unless_it_was_known_by_its_start() {
+    let child = Running::start(&mut Command::new("/bin/cat"));
+    let pid = child.0.id();
+    let mut table = table();
+    let process = table.lookup(pid).unwrap();
+    drop(child);
+    assert_eq!(table.lookup(pid), None);
+    let hint = ProcessHint {
+        started: Some(process.started + 3),
+        command: Some(b"another"),
+    };
+    assert_eq!(
+        table.lookup_hinted(pid, hint).map(|found| found.started),
+        Some(process.started)
+    );
+    let other = ProcessHint {
+        started: Some(process.started + TICK_NANOS),
+        command: None,
+    };
+    assert_eq!(table.lookup_hinted(pid, other), None);
+    table.forget(pid);
+    assert_eq!(table.lookup_hinted(pid, hint), None);
+}
+
+#[test]
+fn an_exec_is_noticed_by_its_name_at_once_and_a_threads_name_is_not_read_twice() {
+    let mut child =
+        Running::start(Command::new("/bin/sh").args(["-c", "read line; exec /bin/cat"]));
+    let pid = child.0.id();
+    let mut table = table();
+    child.until(|| {
+        table
+            .lookup(pid)
+            .is_some_and(|process| process.command == "sh")
+    });
+    let before = table.lookup(pid).unwrap();
+    let known = ProcessHint {
+        started: Some(before.started),
+        command: Some(b"sh"),
+    };
+    assert!(Arc::ptr_eq(
+        &before,
+        &table.lookup_hinted(pid, known).unwrap()
+    ));
+    let thread = ProcessHint {
+        command: Some(b"worker"),
+        ..known
+    };
+    assert!(Arc::ptr_eq(
+        &before,
+        &table.lookup_hinted(pid, thread).unwrap()
+    ));
+
+    std::io::Write::write_all(child.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    child.until(|| started_command(pid) == b"cat");
+    // The name of a thread that was seen already does not make it read again.
+    assert!(Arc::ptr_eq(
+        &before,
+        &table.lookup_hinted(pid, thread).unwrap()
+    ));
+    let after = table
+        .lookup_hinted(
+            pid,
+            ProcessHint {
+                command: Some(b"cat"),
+                ..known
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        (after.command.as_str(), after.started),
+        ("cat", before.started)
+    );
+    assert!(after.executable.ends_with("/cat"));
+}
+
+fn started_command(pid: u32) -> Vec<u8> {
+    read_stat(Path::new("/proc"), pid)
+        .map(|(_, command)| command)
+        .unwrap_or_default()
+}
+
+#[test]
+fn the_table_stays_within_its_limit() {
+    let root = tempfile::tempdir().unwrap();
+    let mut table = ProcessTable {
+        limit: 8,
+        ..ProcessTable::new(root.path().to_owned())
+    };
+    for pid in 1..=100u32 {
+        let directory = root.path().join(pid.to_string());
+        std::fs::create_dir(&directory).unwrap();
+        let stat = format!("{pid} (p{pid}) S 1 1 1 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 {pid} 0\n");
+        std::fs::write(directory.join("stat"), stat).unwrap();
+        assert_eq!(table.lookup(pid).unwrap().command, format!("p{pid}"));
+        // One that is used all the time stays.
+        assert!(table.lookup(1).is_some());
+        assert!(table.len() <= 8);
+    }
+    assert!(table.recent.contains_key(&1) || table.older.contains_key(&1));
+}
