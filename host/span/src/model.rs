@@ -52,14 +52,94 @@ pub enum Value {
     Boolean(bool),
 }
 
+impl Value {
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Integer(_) | Self::Boolean(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(_) | Self::Boolean(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<u16> for Value {
+    fn from(number: u16) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Boolean(truth)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     pub field: Arc<Field>,
     pub value: Value,
 }
 
+impl Attribute {
+    /// `field` is usually one of [`crate::fields`].
+    #[must_use]
+    pub fn new(field: &Arc<Field>, value: impl Into<Value>) -> Self {
+        Self {
+            field: Arc::clone(field),
+            value: value.into(),
+        }
+    }
+}
+
+/// The attributes without those whose name has already come: a name is said once, and the first
+/// value counts. Lists are short, so comparing beats a set.
+pub(crate) fn distinct(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attributes
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, attribute)| {
+            let repeated = attributes
+                .iter()
+                .take(index)
+                .any(|a| a.field.name == attribute.field.name);
+            (!repeated).then_some(attribute)
+        })
+}
+
 /// OpenTelemetry span kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Kind {
     Client,
@@ -69,6 +149,20 @@ pub enum Kind {
     Internal,
 }
 
+impl Kind {
+    /// As the flat form has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "CLIENT",
+            Self::Server => "SERVER",
+            Self::Producer => "PRODUCER",
+            Self::Consumer => "CONSUMER",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -76,6 +170,18 @@ pub enum Status {
     Unset,
     Ok,
     Error,
+}
+
+impl Status {
+    /// As the flat form has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "UNSET",
+            Self::Ok => "OK",
+            Self::Error => "ERROR",
+        }
+    }
 }
 
 /// What was not seen of an exchange, as a bit set.
@@ -116,8 +222,16 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| name)
+        Self::NAMES
+            .into_iter()
+            .filter(move |(flag, _)| self.contains(*flag))
+            .map(|(_, name)| name)
     }
 }
 
@@ -160,7 +274,10 @@ pub struct Span {
 impl Span {
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Value> {
-        self.attributes.iter().find(|a| &*a.field.name == name).map(|a| &a.value)
+        self.attributes
+            .iter()
+            .find(|a| &*a.field.name == name)
+            .map(|a| &a.value)
     }
 
     #[must_use]

@@ -1,0 +1,230 @@
+//! What must not leave the node is removed here, between enrichment and the sinks.
+//!
+//! Two rules. By class: what a parser declared `secret` or `payload` is removed, a `statement` too,
+//! until its literals can be replaced (fail closed). By content: credentials in URLs are removed
+//! from every text and from the span's name, whatever the parser declared. A parser is never
+//! trusted to redact.
+
+mod url;
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::{Attribute, Class, Span, Value};
+use url::{Place, Scrubber};
+
+/// Query parameters whose values are credentials: the list of the HTTP semantic conventions
+/// (`url.query`), and the names under which credentials are most often found elsewhere (RFC 6750
+/// §2.3, RFC 6749, usage). Compared without regard to case.
+pub const SECRET_PARAMETERS: [&str; 17] = [
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "awsaccesskeyid",
+    "signature",
+    "sig",
+    "x-goog-signature",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "client_secret",
+    "password",
+    "passwd",
+    "api_key",
+    "apikey",
+    "secret",
+    "token",
+];
+
+/// How a [`Redactor`] behaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedactConfig {
+    /// Names of query parameters whose values are removed, besides [`SECRET_PARAMETERS`].
+    pub parameters: Vec<String>,
+    /// Keeps statements, payload and URLs as they were sent. Fields of class `secret` are removed
+    /// all the same.
+    pub unredacted: bool,
+}
+
+impl From<&[String]> for RedactConfig {
+    fn from(parameters: &[String]) -> Self {
+        Self {
+            parameters: parameters.to_vec(),
+            unredacted: false,
+        }
+    }
+}
+
+impl From<&Vec<String>> for RedactConfig {
+    fn from(parameters: &Vec<String>) -> Self {
+        parameters.as_slice().into()
+    }
+}
+
+/// How many values were removed or changed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RedactCounts {
+    pub secrets: u64,
+    pub payloads: u64,
+    pub statements: u64,
+    /// Texts in which a credential of a URL was replaced.
+    pub urls: u64,
+}
+
+/// Shared by all threads.
+#[derive(Debug)]
+pub struct Redactor {
+    unredacted: bool,
+    scrubber: Scrubber,
+    secrets: AtomicU64,
+    payloads: AtomicU64,
+    statements: AtomicU64,
+    urls: AtomicU64,
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Self::new(RedactConfig::default())
+    }
+}
+
+impl Redactor {
+    /// From a [`RedactConfig`], or from the extra parameter names alone.
+    #[must_use]
+    pub fn new(config: impl Into<RedactConfig>) -> Self {
+        let config = config.into();
+        let known = SECRET_PARAMETERS.into_iter().map(str::to_owned);
+        let extra = config
+            .parameters
+            .iter()
+            .map(|name| name.to_ascii_lowercase());
+        Self {
+            unredacted: config.unredacted,
+            scrubber: Scrubber::new(known.chain(extra).collect()),
+            secrets: AtomicU64::new(0),
+            payloads: AtomicU64::new(0),
+            statements: AtomicU64::new(0),
+            urls: AtomicU64::new(0),
+        }
+    }
+
+    pub fn apply(&self, span: &mut Span) {
+        span.attributes.retain(|attribute| self.keeps(attribute));
+        if self.unredacted {
+            return;
+        }
+        if let Cow::Owned(name) = self.scrubber.scrub(&span.name, Place::Text) {
+            span.name = name.into();
+            self.urls.fetch_add(1, Ordering::Relaxed);
+        }
+        for attribute in &mut span.attributes {
+            let place = Place::of(&attribute.field.name);
+            let Value::Text(text) = &mut attribute.value else {
+                continue;
+            };
+            if let Cow::Owned(scrubbed) = self.scrubber.scrub(text, place) {
+                *text = scrubbed.into();
+                self.urls.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> RedactCounts {
+        RedactCounts {
+            secrets: self.secrets.load(Ordering::Relaxed),
+            payloads: self.payloads.load(Ordering::Relaxed),
+            statements: self.statements.load(Ordering::Relaxed),
+            urls: self.urls.load(Ordering::Relaxed),
+        }
+    }
+
+    fn keeps(&self, attribute: &Attribute) -> bool {
+        let counter = match attribute.field.class {
+            Class::Public | Class::Identifier => return true,
+            Class::Secret => &self.secrets,
+            Class::Statement | Class::Payload if self.unredacted => return true,
+            Class::Statement => &self.statements,
+            Class::Payload => &self.payloads,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+
+    fn span() -> Span {
+        let mut span = example::span();
+        span.name = "GET http://u:p@h/".into();
+        span.attributes = vec![
+            example::text("a", Class::Public, "1"),
+            example::text("b", Class::Identifier, "2"),
+            example::text("db.query.text", Class::Statement, "SELECT 'secret'"),
+            example::text("c", Class::Payload, "4"),
+            example::text("authorization", Class::Secret, "5"),
+            example::text("url.query", Class::Secret, "sig=1"),
+            example::text("url.query", Class::Public, "sig=1&a=b"),
+            example::integer("n", 7),
+        ];
+        span
+    }
+
+    fn names(span: &Span) -> Vec<&str> {
+        span.attributes
+            .iter()
+            .map(|attribute| &*attribute.field.name)
+            .collect()
+    }
+
+    #[test]
+    fn classes_decide_what_is_kept() {
+        let redactor = Redactor::default();
+        let mut span = span();
+        redactor.apply(&mut span);
+        assert_eq!(names(&span), ["a", "b", "url.query", "n"]);
+        assert_eq!(&*span.name, "GET http://REDACTED:REDACTED@h/");
+        assert_eq!(
+            span.attribute("url.query"),
+            Some(&Value::from("sig=REDACTED&a=b"))
+        );
+        assert_eq!(
+            redactor.counts(),
+            RedactCounts {
+                secrets: 2,
+                payloads: 1,
+                statements: 1,
+                urls: 2
+            }
+        );
+    }
+
+    #[test]
+    fn unredacted_keeps_all_but_secrets() {
+        let redactor = Redactor::new(RedactConfig {
+            unredacted: true,
+            ..RedactConfig::default()
+        });
+        let mut span = span();
+        redactor.apply(&mut span);
+        assert_eq!(
+            names(&span),
+            ["a", "b", "db.query.text", "c", "url.query", "n"]
+        );
+        assert_eq!(&*span.name, "GET http://u:p@h/");
+        assert_eq!(span.attribute("url.query"), Some(&Value::from("sig=1&a=b")));
+    }
+
+    #[test]
+    fn what_is_redacted_stays_as_it_is() {
+        let redactor = Redactor::default();
+        let mut once = span();
+        redactor.apply(&mut once);
+        let mut twice = once.clone();
+        redactor.apply(&mut twice);
+        assert_eq!(once, twice);
+    }
+}
