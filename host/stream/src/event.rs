@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use wirespan_capture::{CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport};
+pub use wirespan_capture::{
+    CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport,
+};
 
 /// Who is on this connection; fixed when it opens.
 #[derive(Clone, Debug)]

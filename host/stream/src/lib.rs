@@ -1,5 +1,27 @@
 //! Connections and their ordered byte streams.
+//!
+//! [`Connections`] takes the socket events of any source and gives, for each connection, two streams
+//! of bytes and gaps without a hole. Everything it holds is bounded ([`limits`]), and
+//! [`Counters::is_balanced`] says that no byte got lost on the way.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
+mod connection;
+mod connections;
+mod counters;
 pub mod event;
+mod half;
+pub mod limits;
 
+pub use connections::Connections;
+pub use counters::{Counters, GapBytes};
 pub use event::*;
+pub use limits::Limits;

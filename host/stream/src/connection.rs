@@ -1,0 +1,543 @@
+//! One connection: two directions, and what makes one of them wait.
+
+use std::sync::Arc;
+
+use wirespan_capture::{Close, CloseReason, Data, Layer, Missing, Open};
+
+use crate::event::{
+    ConnectionInfo, ConnectionKey, Direction, GapCause, Nanos, StreamClose, StreamEvent, Transport,
+};
+use crate::half::{Emit, Half};
+use crate::limits::{Limits, nanos};
+
+/// Both directions of one layer.
+#[derive(Debug)]
+struct Halves {
+    sent: Half,
+    received: Half,
+}
+
+impl Halves {
+    fn new(positions: [Option<u64>; 2]) -> Self {
+        let [sent, received] = positions;
+        Self {
+            sent: Half::new(Direction::Sent, sent),
+            received: Half::new(Direction::Received, received),
+        }
+    }
+
+    fn get(&self, direction: Direction) -> &Half {
+        match direction {
+            Direction::Sent => &self.sent,
+            Direction::Received => &self.received,
+        }
+    }
+
+    fn get_mut(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Sent => &mut self.sent,
+            Direction::Received => &mut self.received,
+        }
+    }
+
+    fn held_cost(&self) -> usize {
+        self.sent
+            .held_cost()
+            .saturating_add(self.received.held_cost())
+    }
+}
+
+/// What has to come before the connection's stretches can be handed on.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The opening event, since this time.
+    Opening(Nanos),
+    Flowing,
+    /// The event that says where plaintext starts, since this time; `waiting` has the plaintext.
+    Securing(Nanos),
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) info: Arc<ConnectionInfo>,
+    layer: Layer,
+    stage: Stage,
+    halves: Halves,
+    /// Plaintext that came before the event that announces it.
+    waiting: Option<Box<Halves>>,
+    closing: Option<Close>,
+    pub(crate) last_event: Nanos,
+    /// Stamp of the last use, for eviction.
+    pub(crate) used: u64,
+    /// As it stands in the table's queue.
+    pub(crate) deadline: Option<Nanos>,
+}
+
+impl Connection {
+    /// A connection whose opening event is here.
+    pub(crate) fn opened(info: Arc<ConnectionInfo>, open: &Open, emit: &mut Emit<'_>) -> Self {
+        let connection = Self::new(info, Stage::Flowing, open.positions, open.time);
+        emit.counters.opened = emit.counters.opened.saturating_add(1);
+        emit.out.push(StreamEvent::Open {
+            info: Arc::clone(&connection.info),
+            positions: open.positions,
+            mid_stream: open.mid_stream,
+        });
+        connection
+    }
+
+    /// A connection of which something came before its opening event.
+    pub(crate) fn unopened(id: u64, key: ConnectionKey, time: Nanos) -> Self {
+        let info = ConnectionInfo {
+            key,
+            id,
+            opened: time,
+            transport: Transport::Unknown,
+            local: None,
+            remote: None,
+            role: None,
+            process: None,
+            cgroup_id: 0,
+            network_namespace: 0,
+        };
+        Self::new(Arc::new(info), Stage::Opening(time), [None, None], time)
+    }
+
+    fn new(
+        info: Arc<ConnectionInfo>,
+        stage: Stage,
+        positions: [Option<u64>; 2],
+        time: Nanos,
+    ) -> Self {
+        Self {
+            info,
+            layer: Layer::Socket,
+            stage,
+            halves: Halves::new(positions),
+            waiting: None,
+            closing: None,
+            last_event: time,
+            used: 0,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn is_unopened(&self) -> bool {
+        matches!(self.stage, Stage::Opening(_))
+    }
+
+    pub(crate) fn is_made_of_packets(&self) -> bool {
+        self.halves.sent.is_packets()
+    }
+
+    /// The opening event came after all.
+    pub(crate) fn open_late(
+        &mut self,
+        info: Arc<ConnectionInfo>,
+        open: &Open,
+        emit: &mut Emit<'_>,
+    ) {
+        self.info = info;
+        self.begin(open.positions, open.mid_stream, emit);
+        self.drain(emit);
+    }
+
+    fn begin(&mut self, positions: [Option<u64>; 2], mid_stream: bool, emit: &mut Emit<'_>) {
+        let [sent, received] = positions;
+        self.halves.sent.begin_at(sent, emit.counters);
+        self.halves.received.begin_at(received, emit.counters);
+        emit.counters.opened = emit.counters.opened.saturating_add(1);
+        let info = Arc::clone(&self.info);
+        emit.out.push(StreamEvent::Open {
+            info,
+            positions,
+            mid_stream,
+        });
+        self.stage = match (self.stage, &self.waiting) {
+            (Stage::Opening(since), Some(_)) => Stage::Securing(since),
+            _ => Stage::Flowing,
+        };
+    }
+
+    /// Opens it without knowing who it is.
+    fn open_anonymous(&mut self, emit: &mut Emit<'_>) {
+        emit.counters.anonymous = emit.counters.anonymous.saturating_add(1);
+        self.begin([None, None], true, emit);
+    }
+
+    pub(crate) fn data(&mut self, data: Data, emit: &mut Emit<'_>) {
+        let time = data.time();
+        if data.layer != self.layer {
+            match data.layer {
+                Layer::Socket => {
+                    emit.counters.seen = emit.counters.seen.saturating_add(data.len);
+                    emit.counters.ciphertext = emit.counters.ciphertext.saturating_add(data.len);
+                }
+                Layer::Plaintext => {
+                    if matches!(self.stage, Stage::Flowing) {
+                        self.stage = Stage::Securing(time);
+                    }
+                    let waiting = self
+                        .waiting
+                        .get_or_insert_with(|| Box::new(Halves::new([None, None])));
+                    take(waiting, data, time, false, false, emit);
+                }
+            }
+            return;
+        }
+        let direction = data.direction;
+        // The source hands events on in the best order it knows: one that is older than what the
+        // other direction has shown came too late to be put in its place.
+        let other = self.halves.get(direction.opposite());
+        let uncertain = !other.is_packets() && time < other.last_time();
+        let open = matches!(self.stage, Stage::Flowing) && !self.is_blocked(direction);
+        take(&mut self.halves, data, time, uncertain, open, emit);
+        self.halves.get_mut(direction).renew_proof(time);
+        self.drain(emit);
+    }
+
+    pub(crate) fn secured(
+        &mut self,
+        positions: [u64; 2],
+        mid_stream: bool,
+        time: Nanos,
+        emit: &mut Emit<'_>,
+    ) {
+        if self.layer == Layer::Plaintext {
+            return;
+        }
+        if self.is_unopened() {
+            self.open_anonymous(emit);
+        }
+        self.halves.sent.discard(emit.counters);
+        self.halves.received.discard(emit.counters);
+        self.layer = Layer::Plaintext;
+        self.stage = Stage::Flowing;
+        let [sent, received] = positions;
+        match self.waiting.take() {
+            Some(waiting) => {
+                self.halves = *waiting;
+                self.halves.sent.begin_at(Some(sent), emit.counters);
+                self.halves.received.begin_at(Some(received), emit.counters);
+            }
+            None => self.halves = Halves::new([Some(sent), Some(received)]),
+        }
+        emit.out.push(StreamEvent::Secured {
+            id: self.info.id,
+            positions,
+            mid_stream,
+            time,
+        });
+        self.drain(emit);
+    }
+
+    /// The event that announces the plaintext did not come: it begins where it was first seen.
+    fn secure_unannounced(&mut self, time: Nanos, emit: &mut Emit<'_>) {
+        let starts = self
+            .waiting
+            .as_ref()
+            .map(|waiting| Direction::BOTH.map(|direction| waiting.get(direction).first_held()));
+        let [sent, received] = starts.unwrap_or_default();
+        self.secured(
+            [sent.unwrap_or_default(), received.unwrap_or_default()],
+            true,
+            time,
+            emit,
+        );
+        // Where the other direction is by now is not known.
+        for (direction, start) in [(Direction::Sent, sent), (Direction::Received, received)] {
+            if start.is_none() {
+                self.halves.get_mut(direction).forget_position(time, emit);
+            }
+        }
+    }
+
+    pub(crate) fn confirmed(
+        &mut self,
+        direction: Direction,
+        position: u64,
+        time: Nanos,
+        emit: &mut Emit<'_>,
+    ) {
+        if self.layer == Layer::Socket {
+            self.halves.sent.set_packets();
+            self.halves.received.set_packets();
+            self.halves.get_mut(direction).confirm(position, time);
+            self.drain(emit);
+        }
+    }
+
+    pub(crate) fn end(
+        &mut self,
+        direction: Direction,
+        position: Option<u64>,
+        time: Nanos,
+        emit: &mut Emit<'_>,
+    ) {
+        self.halves.get_mut(direction).set_end(position, time);
+        self.drain(emit);
+    }
+
+    /// True when the connection is over, and was told to be.
+    pub(crate) fn close(&mut self, close: Close, emit: &mut Emit<'_>) -> bool {
+        self.closing = Some(close);
+        // A straggler from another ring may still fill what is missing; packets say for themselves
+        // when they are complete.
+        if self.is_made_of_packets() || !self.is_lacking(&close) {
+            self.finish(close.time, StreamClose::from(close.reason), emit);
+            return true;
+        }
+        false
+    }
+
+    fn is_lacking(&self, close: &Close) -> bool {
+        let [sent, received] = close.positions;
+        !matches!(self.stage, Stage::Flowing)
+            || self.halves.held_cost() > 0
+            || (self.layer == Layer::Socket
+                && [(Direction::Sent, sent), (Direction::Received, received)]
+                    .into_iter()
+                    .any(|(direction, last)| {
+                        self.halves
+                            .get(direction)
+                            .next()
+                            .zip(last)
+                            .is_some_and(|(next, last)| next < last)
+                    }))
+    }
+
+    /// What a direction shows later than an acknowledgement must wait until it is known whether what
+    /// was acknowledged is lost: an answer comes after the request it answers.
+    fn is_blocked(&self, direction: Direction) -> bool {
+        self.halves.get(direction.opposite()).proof().is_some()
+    }
+
+    /// Hands on what has no hole before it, in the order of time.
+    fn drain(&mut self, emit: &mut Emit<'_>) {
+        if !matches!(self.stage, Stage::Flowing) {
+            return;
+        }
+        loop {
+            let ready = |direction: Direction| {
+                if self.is_blocked(direction) {
+                    None
+                } else {
+                    self.halves.get(direction).ready()
+                }
+            };
+            let direction = match (ready(Direction::Sent), ready(Direction::Received)) {
+                (None, None) => break,
+                (Some(sent), Some(received)) if received < sent => Direction::Received,
+                (None, Some(_)) => Direction::Received,
+                (Some(_), _) => Direction::Sent,
+            };
+            let other = self.halves.get(direction.opposite());
+            let (packets, passed) = (other.is_packets(), other.last_time());
+            let half = self.halves.get_mut(direction);
+            let uncertain = !packets && half.ready().is_some_and(|time| time < passed);
+            half.hand_on_first(uncertain, emit);
+            let now = half.last_time();
+            half.renew_proof(now);
+        }
+        for direction in Direction::BOTH {
+            if !self.is_blocked(direction) {
+                self.halves.get_mut(direction).hand_on_end(emit);
+            }
+        }
+    }
+
+    /// Earliest time at which waiting changes something.
+    pub(crate) fn next_deadline(&self, limits: &Limits) -> Option<Nanos> {
+        let patience = nanos(limits.patience);
+        let stage = match self.stage {
+            Stage::Opening(since) | Stage::Securing(since) => Some(since.saturating_add(patience)),
+            Stage::Flowing => None,
+        };
+        let closing = self
+            .closing
+            .map(|close| close.time.saturating_add(patience));
+        Direction::BOTH
+            .into_iter()
+            .map(|direction| self.half_deadline(self.halves.get(direction), limits))
+            .chain([stage, closing])
+            .flatten()
+            .min()
+    }
+
+    fn half_deadline(&self, half: &Half, limits: &Limits) -> Option<Nanos> {
+        if half.is_packets() {
+            return half
+                .proof()
+                .map(|proof| proof.since.saturating_add(nanos(limits.confirmed_patience)));
+        }
+        if !matches!(self.stage, Stage::Flowing) {
+            return None;
+        }
+        let since = half
+            .hole()
+            .or_else(|| half.distant_end().map(|(_, time)| time))?;
+        Some(since.saturating_add(nanos(limits.patience)))
+    }
+
+    /// Gives up what should have come by `now`. True when the connection is over by that.
+    pub(crate) fn expire(&mut self, now: Nanos, limits: &Limits, emit: &mut Emit<'_>) -> bool {
+        while self
+            .next_deadline(limits)
+            .is_some_and(|deadline| deadline <= now)
+        {
+            match self.stage {
+                Stage::Opening(since) if since.saturating_add(nanos(limits.patience)) <= now => {
+                    self.open_anonymous(emit);
+                }
+                Stage::Securing(since) if since.saturating_add(nanos(limits.patience)) <= now => {
+                    self.secure_unannounced(now, emit);
+                }
+                _ => {}
+            }
+            let due: Vec<Direction> = Direction::BOTH
+                .into_iter()
+                .filter(|direction| {
+                    self.half_deadline(self.halves.get(*direction), limits)
+                        .is_some_and(|deadline| deadline <= now)
+                })
+                .collect();
+            for direction in due {
+                self.give_up(direction, now, emit);
+            }
+            self.drain(emit);
+            let over = self
+                .closing
+                .filter(|close| close.time.saturating_add(nanos(limits.patience)) <= now);
+            if let Some(close) = over {
+                self.finish(close.time, StreamClose::from(close.reason), emit);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn give_up(&mut self, direction: Direction, now: Nanos, emit: &mut Emit<'_>) {
+        let half = self.halves.get_mut(direction);
+        if half.proof().is_some() {
+            half.settle_proof(now, emit);
+            half.renew_proof(now);
+        } else if let Some((position, time)) = half.distant_end() {
+            let cause = half.hole_cause();
+            half.skip_to(position, cause, time, emit);
+        } else if half.hole().is_some() {
+            let cause = half.hole_cause();
+            half.skip_hole(cause, emit);
+        }
+    }
+
+    /// Memory of what is held back.
+    pub(crate) fn held_cost(&self) -> usize {
+        self.halves.held_cost().saturating_add(
+            self.waiting
+                .as_ref()
+                .map_or(0, |waiting| waiting.held_cost()),
+        )
+    }
+
+    pub(crate) fn is_over(&self, limits: &Limits) -> bool {
+        let over = |halves: &Halves| {
+            Direction::BOTH
+                .into_iter()
+                .any(|direction| halves.get(direction).held_cost() > limits.held_per_direction)
+        };
+        over(&self.halves) || self.waiting.as_ref().is_some_and(|waiting| over(waiting))
+    }
+
+    /// Stops waiting for anything: hands on what is held, with gaps where something is missing.
+    pub(crate) fn hand_on_all(&mut self, cause: Option<GapCause>, now: Nanos, emit: &mut Emit<'_>) {
+        if self.is_unopened() {
+            self.open_anonymous(emit);
+        }
+        if matches!(self.stage, Stage::Securing(_)) {
+            self.secure_unannounced(now, emit);
+        }
+        loop {
+            self.halves.sent.drop_proof();
+            self.halves.received.drop_proof();
+            self.drain(emit);
+            let holes = Direction::BOTH.into_iter().filter_map(|direction| {
+                self.halves
+                    .get(direction)
+                    .hole()
+                    .map(|time| (time, direction))
+            });
+            let Some((_, direction)) = holes.min() else {
+                // A new wait for an acknowledged stretch may have stopped the other direction.
+                if self.halves.held_cost() == 0 {
+                    break;
+                }
+                continue;
+            };
+            let half = self.halves.get_mut(direction);
+            half.skip_hole(cause.unwrap_or(half.hole_cause()), emit);
+        }
+    }
+
+    /// Hands on everything, and the end.
+    pub(crate) fn finish(&mut self, time: Nanos, reason: StreamClose, emit: &mut Emit<'_>) {
+        self.hand_on_all(None, time, emit);
+        let positions = match (self.layer, self.closing) {
+            (Layer::Socket, Some(close)) => close.positions,
+            _ => [None, None],
+        };
+        let [sent, received] = positions;
+        self.halves.sent.finish_at(sent, time, emit);
+        self.halves.received.finish_at(received, time, emit);
+        self.halves.sent.hand_on_end(emit);
+        self.halves.received.hand_on_end(emit);
+        emit.out.push(StreamEvent::Close {
+            id: self.info.id,
+            reason,
+            time,
+        });
+    }
+}
+
+impl From<CloseReason> for StreamClose {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Finished => Self::Finished,
+            CloseReason::Reset => Self::Reset,
+            CloseReason::CutOff => Self::CutOff,
+        }
+    }
+}
+
+impl From<Missing> for GapCause {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Unwanted => Self::Unwanted,
+            Missing::Limit => Self::Limit,
+            Missing::Fault => Self::Fault,
+            Missing::Ring => Self::Ring,
+            Missing::Unobserved => Self::Unobserved,
+            Missing::Packet => Self::Packet,
+        }
+    }
+}
+
+fn take(
+    halves: &mut Halves,
+    data: Data,
+    time: Nanos,
+    uncertain: bool,
+    open: bool,
+    emit: &mut Emit<'_>,
+) {
+    let half = halves.get_mut(data.direction);
+    half.take(
+        data.position,
+        data.bytes,
+        data.len,
+        GapCause::from(data.missing),
+        time,
+        uncertain,
+        open,
+        emit,
+    );
+}

@@ -1,0 +1,606 @@
+//! One direction of a connection: what was handed on, and what waits behind a hole.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::counters::Counters;
+use crate::event::{Direction, GapCause, Nanos, StreamEvent};
+use crate::limits::SEGMENT_COST;
+
+/// Where a connection's events go, and who counts them.
+pub(crate) struct Emit<'a> {
+    pub(crate) id: u64,
+    pub(crate) out: &'a mut Vec<StreamEvent>,
+    pub(crate) counters: &'a mut Counters,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+    Missing { len: u64, cause: GapCause },
+}
+
+/// A stretch of the stream. Held stretches never overlap.
+#[derive(Debug)]
+struct Segment {
+    content: Content,
+    time: Nanos,
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Missing { len, .. } => *len,
+        }
+    }
+
+    /// Memory it takes.
+    fn cost(&self) -> usize {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len().saturating_add(SEGMENT_COST),
+            Content::Missing { .. } => SEGMENT_COST,
+        }
+    }
+}
+
+/// The peer has acknowledged what is not here: if it does not come soon, it was not captured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proof {
+    position: u64,
+    pub(crate) since: Nanos,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingEnd {
+    position: Option<u64>,
+    time: Nanos,
+}
+
+#[derive(Debug)]
+pub(crate) struct Half {
+    direction: Direction,
+    /// Position up to which the stream was handed on; `None` until the first stretch sets it.
+    next: Option<u64>,
+    /// By position; all of it at or behind `next`.
+    held: BTreeMap<u64, Segment>,
+    held_cost: usize,
+    /// Time of what was handed on last: times of one direction never go back.
+    last_time: Nanos,
+    /// Made of packets: acknowledgements decide what is lost, not the clock.
+    packets: bool,
+    /// Acknowledged up to here.
+    confirmed: Option<u64>,
+    proof: Option<Proof>,
+    end: Option<PendingEnd>,
+    ended: bool,
+}
+
+impl Half {
+    pub(crate) fn new(direction: Direction, next: Option<u64>) -> Self {
+        Self {
+            direction,
+            next,
+            held: BTreeMap::new(),
+            held_cost: 0,
+            last_time: 0,
+            packets: false,
+            confirmed: None,
+            proof: None,
+            end: None,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.next
+    }
+
+    pub(crate) fn last_time(&self) -> Nanos {
+        self.last_time
+    }
+
+    pub(crate) fn held_cost(&self) -> usize {
+        self.held_cost
+    }
+
+    pub(crate) fn is_packets(&self) -> bool {
+        self.packets
+    }
+
+    pub(crate) fn set_packets(&mut self) {
+        self.packets = true;
+    }
+
+    pub(crate) fn proof(&self) -> Option<Proof> {
+        self.proof
+    }
+
+    /// Why a hole of this direction is one, when nothing else says so.
+    pub(crate) fn hole_cause(&self) -> GapCause {
+        if self.is_packets() {
+            GapCause::Packet
+        } else {
+            GapCause::Unknown
+        }
+    }
+
+    /// Takes what an event told: `bytes` at `position`, and behind them up to `len` what was not
+    /// copied. Hands on at once what needs no waiting, if `open`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one event, beside where they go"
+    )]
+    pub(crate) fn take(
+        &mut self,
+        position: u64,
+        mut bytes: Bytes,
+        len: u64,
+        cause: GapCause,
+        time: Nanos,
+        uncertain: bool,
+        open: bool,
+        emit: &mut Emit<'_>,
+    ) {
+        // Positions near the end of the range come from damaged records only.
+        let len = len.min(u64::MAX.saturating_sub(position));
+        emit.counters.seen = emit.counters.seen.saturating_add(len);
+        if self.ended {
+            emit.counters.stray = emit.counters.stray.saturating_add(len);
+            return;
+        }
+        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        let copied = bytes.len() as u64;
+        let rest = position.saturating_add(copied);
+        let missing = len.saturating_sub(copied);
+        if open && self.held.is_empty() && self.next.is_none_or(|next| next == position) {
+            self.next = Some(position);
+            if copied > 0 {
+                self.hand_on(
+                    Segment {
+                        content: Content::Bytes(bytes),
+                        time,
+                    },
+                    uncertain,
+                    emit,
+                );
+            }
+            if missing > 0 {
+                self.hand_on(
+                    Segment {
+                        content: Content::Missing {
+                            len: missing,
+                            cause,
+                        },
+                        time,
+                    },
+                    uncertain,
+                    emit,
+                );
+            }
+            return;
+        }
+        self.hold_bytes(position, &bytes, time, emit.counters);
+        self.hold_missing(rest, missing, cause, time, emit.counters);
+    }
+
+    /// Passes a stretch that begins at `next` on.
+    fn hand_on(&mut self, segment: Segment, uncertain: bool, emit: &mut Emit<'_>) {
+        let position = self.next.unwrap_or_default();
+        let len = segment.len();
+        self.next = Some(position.saturating_add(len));
+        self.last_time = self.last_time.max(segment.time);
+        let (id, direction, time) = (emit.id, self.direction, self.last_time);
+        match segment.content {
+            Content::Bytes(bytes) => {
+                emit.counters.delivered = emit.counters.delivered.saturating_add(len);
+                emit.out.push(StreamEvent::Data {
+                    id,
+                    direction,
+                    position,
+                    bytes,
+                    time,
+                    order_uncertain: uncertain,
+                });
+            }
+            Content::Missing { len, cause } => {
+                emit.counters.gaps.add(cause, len);
+                emit.out.push(StreamEvent::Gap {
+                    id,
+                    direction,
+                    position,
+                    len: Some(len),
+                    cause,
+                    time,
+                });
+            }
+        }
+    }
+
+    fn hold_bytes(&mut self, position: u64, bytes: &Bytes, time: Nanos, counters: &mut Counters) {
+        let end = position.saturating_add(bytes.len() as u64);
+        let mut cursor = self.trim(position, end, counters);
+        while cursor < end {
+            let new = |from: u64, to: u64| {
+                part(
+                    bytes,
+                    from.saturating_sub(position),
+                    to.saturating_sub(position),
+                )
+            };
+            match self.covering(cursor) {
+                Some((start, covered)) => {
+                    let stop = covered.min(end);
+                    counters.duplicates = counters
+                        .duplicates
+                        .saturating_add(stop.saturating_sub(cursor));
+                    if !self.contradicts(start, cursor, new(cursor, stop)) {
+                        // The same bytes, or bytes where there were none.
+                        if self.carve_missing(start, cursor, stop, counters) {
+                            self.put(
+                                cursor,
+                                Content::Bytes(Bytes::copy_from_slice(new(cursor, stop))),
+                                time,
+                                counters,
+                            );
+                        }
+                    } else {
+                        counters.contradictory = counters
+                            .contradictory
+                            .saturating_add(stop.saturating_sub(cursor));
+                    }
+                    cursor = stop;
+                }
+                None => {
+                    let stop = self
+                        .held
+                        .range(cursor..)
+                        .next()
+                        .map_or(end, |(start, _)| end.min(*start));
+                    // A copy: a slice would keep alive the buffer of all its neighbours.
+                    self.put(
+                        cursor,
+                        Content::Bytes(Bytes::copy_from_slice(new(cursor, stop))),
+                        time,
+                        counters,
+                    );
+                    cursor = stop;
+                }
+            }
+        }
+    }
+
+    /// Fills only what nothing is known of.
+    fn hold_missing(
+        &mut self,
+        position: u64,
+        len: u64,
+        cause: GapCause,
+        time: Nanos,
+        counters: &mut Counters,
+    ) {
+        let end = position.saturating_add(len);
+        let mut cursor = self.trim(position, end, counters);
+        while cursor < end {
+            let stop = match self.covering(cursor) {
+                Some((_, covered)) => {
+                    let stop = covered.min(end);
+                    counters.duplicates = counters
+                        .duplicates
+                        .saturating_add(stop.saturating_sub(cursor));
+                    stop
+                }
+                None => {
+                    let stop = self
+                        .held
+                        .range(cursor..)
+                        .next()
+                        .map_or(end, |(start, _)| end.min(*start));
+                    self.put(
+                        cursor,
+                        Content::Missing {
+                            len: stop.saturating_sub(cursor),
+                            cause,
+                        },
+                        time,
+                        counters,
+                    );
+                    stop
+                }
+            };
+            cursor = stop;
+        }
+    }
+
+    /// Start of `position..end` without what was handed on before.
+    fn trim(&self, position: u64, end: u64, counters: &mut Counters) -> u64 {
+        let start = self.next.map_or(position, |next| next.clamp(position, end));
+        counters.duplicates = counters
+            .duplicates
+            .saturating_add(start.saturating_sub(position));
+        start
+    }
+
+    /// The held segment that `position` lies in: its start and its end.
+    fn covering(&self, position: u64) -> Option<(u64, u64)> {
+        let (start, segment) = self.held.range(..=position).next_back()?;
+        let end = start.saturating_add(segment.len());
+        (end > position).then_some((*start, end))
+    }
+
+    /// Whether the segment at `start` holds other bytes at `position` than these.
+    fn contradicts(&self, start: u64, position: u64, bytes: &[u8]) -> bool {
+        match self.held.get(&start) {
+            Some(Segment {
+                content: Content::Bytes(held),
+                ..
+            }) => {
+                let from = position.saturating_sub(start);
+                part(held, from, from.saturating_add(bytes.len() as u64)) != bytes
+            }
+            _ => false,
+        }
+    }
+
+    /// Removes `from..to` of the segment at `start` if it has no bytes; whether it had none.
+    fn carve_missing(&mut self, start: u64, from: u64, to: u64, counters: &mut Counters) -> bool {
+        let Some(Segment {
+            content: Content::Missing { len, cause },
+            time,
+        }) = self.held.get(&start)
+        else {
+            return false;
+        };
+        let (len, cause, time) = (*len, *cause, *time);
+        self.remove(start, counters);
+        let end = start.saturating_add(len);
+        for (left, right) in [(start, from), (to, end)] {
+            if left < right {
+                self.put(
+                    left,
+                    Content::Missing {
+                        len: right.saturating_sub(left),
+                        cause,
+                    },
+                    time,
+                    counters,
+                );
+            }
+        }
+        true
+    }
+
+    fn put(&mut self, position: u64, content: Content, time: Nanos, counters: &mut Counters) {
+        let segment = Segment { content, time };
+        counters.held = counters.held.saturating_add(segment.len());
+        counters.held_cost = counters.held_cost.saturating_add(segment.cost());
+        self.held_cost = self.held_cost.saturating_add(segment.cost());
+        self.held.insert(position, segment);
+    }
+
+    fn remove(&mut self, position: u64, counters: &mut Counters) -> Option<Segment> {
+        let segment = self.held.remove(&position)?;
+        counters.held = counters.held.saturating_sub(segment.len());
+        counters.held_cost = counters.held_cost.saturating_sub(segment.cost());
+        self.held_cost = self.held_cost.saturating_sub(segment.cost());
+        Some(segment)
+    }
+
+    /// Sets where the stream begins; what is held below was there before.
+    pub(crate) fn begin_at(&mut self, position: Option<u64>, counters: &mut Counters) {
+        self.next = position.or_else(|| self.held.keys().next().copied());
+        let Some(next) = self.next else { return };
+        while let Some((&start, segment)) = self.held.first_key_value() {
+            let end = start.saturating_add(segment.len());
+            if start >= next {
+                break;
+            }
+            let Some(segment) = self.remove(start, counters) else {
+                break;
+            };
+            counters.duplicates = counters
+                .duplicates
+                .saturating_add(next.min(end).saturating_sub(start));
+            if end > next {
+                let content = match segment.content {
+                    Content::Bytes(bytes) => Content::Bytes(Bytes::copy_from_slice(part(
+                        &bytes,
+                        next.saturating_sub(start),
+                        u64::MAX,
+                    ))),
+                    Content::Missing { cause, .. } => Content::Missing {
+                        len: end.saturating_sub(next),
+                        cause,
+                    },
+                };
+                self.put(next, content, segment.time, counters);
+            }
+        }
+    }
+
+    /// Position of the first stretch that is held.
+    pub(crate) fn first_held(&self) -> Option<u64> {
+        self.held.keys().next().copied()
+    }
+
+    /// Says that the stream goes on at a position that is not known.
+    pub(crate) fn forget_position(&mut self, time: Nanos, emit: &mut Emit<'_>) {
+        let position = self.next.take().unwrap_or_default();
+        self.last_time = self.last_time.max(time);
+        let (id, direction, time) = (emit.id, self.direction, self.last_time);
+        emit.out.push(StreamEvent::Gap {
+            id,
+            direction,
+            position,
+            len: None,
+            cause: GapCause::Unknown,
+            time,
+        });
+    }
+
+    /// Time of the next stretch, if there is no hole before it.
+    pub(crate) fn ready(&self) -> Option<Nanos> {
+        let (start, segment) = self.held.first_key_value()?;
+        (self.next == Some(*start)).then_some(segment.time)
+    }
+
+    /// Hands the next stretch on if there is no hole before it.
+    pub(crate) fn hand_on_first(&mut self, uncertain: bool, emit: &mut Emit<'_>) {
+        if let Some(next) = self.next
+            && let Some(segment) = self.remove(next, emit.counters)
+        {
+            self.hand_on(segment, uncertain, emit);
+        }
+    }
+
+    /// Time of what lies behind the first hole.
+    pub(crate) fn hole(&self) -> Option<Nanos> {
+        let (start, segment) = self.held.first_key_value()?;
+        (self.next != Some(*start)).then_some(segment.time)
+    }
+
+    /// Gives the first hole up.
+    pub(crate) fn skip_hole(&mut self, cause: GapCause, emit: &mut Emit<'_>) {
+        if let Some((&start, segment)) = self.held.first_key_value() {
+            let time = segment.time;
+            self.skip_to(start, cause, time, emit);
+        }
+    }
+
+    /// Gives up what is missing before `position`, which nothing held precedes.
+    pub(crate) fn skip_to(
+        &mut self,
+        position: u64,
+        cause: GapCause,
+        time: Nanos,
+        emit: &mut Emit<'_>,
+    ) {
+        let Some(next) = self.next else { return };
+        let len = position.saturating_sub(next);
+        if len == 0 || self.ended {
+            return;
+        }
+        emit.counters.seen = emit.counters.seen.saturating_add(len);
+        self.hand_on(
+            Segment {
+                content: Content::Missing { len, cause },
+                time,
+            },
+            false,
+            emit,
+        );
+    }
+
+    /// The peer has acknowledged everything below `position`.
+    pub(crate) fn confirm(&mut self, position: u64, time: Nanos) {
+        self.confirmed = Some(self.confirmed.map_or(position, |known| known.max(position)));
+        self.renew_proof(time);
+    }
+
+    /// Starts or ends the waiting for an acknowledged stretch that is not here.
+    pub(crate) fn renew_proof(&mut self, time: Nanos) {
+        let lacking = match (self.next, self.confirmed) {
+            (Some(next), Some(confirmed))
+                if confirmed > next && self.ready().is_none() && !self.ended =>
+            {
+                Some(confirmed)
+            }
+            _ => None,
+        };
+        match (lacking, self.proof) {
+            (None, _) => self.proof = None,
+            // A hole that was filled, with another behind it: a new wait.
+            (Some(position), Some(proof))
+                if self.next.is_some_and(|next| next >= proof.position) =>
+            {
+                self.proof = Some(Proof {
+                    position,
+                    since: time,
+                });
+            }
+            (Some(_), Some(_)) => {}
+            (Some(position), None) => {
+                self.proof = Some(Proof {
+                    position,
+                    since: time,
+                })
+            }
+        }
+    }
+
+    /// Stops waiting for what was acknowledged; [`Self::finish_at`] or a hole still tells of it.
+    pub(crate) fn drop_proof(&mut self) {
+        self.proof = None;
+    }
+
+    /// Gives the stretch up that was acknowledged and never came, up to the next one that is held.
+    pub(crate) fn settle_proof(&mut self, time: Nanos, emit: &mut Emit<'_>) {
+        if let Some(proof) = self.proof {
+            let held = self.held.keys().next().copied().unwrap_or(u64::MAX);
+            self.skip_to(proof.position.min(held), GapCause::Packet, time, emit);
+        }
+    }
+
+    pub(crate) fn set_end(&mut self, position: Option<u64>, time: Nanos) {
+        if !self.ended && self.end.is_none() {
+            self.end = Some(PendingEnd { position, time });
+        }
+    }
+
+    /// Position and time of an end that the stream has not reached, with nothing held before it.
+    pub(crate) fn distant_end(&self) -> Option<(u64, Nanos)> {
+        let end = self.end?;
+        let position = end.position?;
+        (self.held.is_empty() && self.next.is_some_and(|next| next < position))
+            .then_some((position, end.time))
+    }
+
+    /// Reports the end if the stream has reached it.
+    pub(crate) fn hand_on_end(&mut self, emit: &mut Emit<'_>) {
+        let Some(end) = self.end else { return };
+        if !self.held.is_empty() || self.distant_end().is_some() {
+            return;
+        }
+        let position = self.next.or(end.position).unwrap_or_default();
+        self.next = Some(position);
+        self.end = None;
+        self.ended = true;
+        self.last_time = self.last_time.max(end.time);
+        emit.out.push(StreamEvent::End {
+            id: emit.id,
+            direction: self.direction,
+            position,
+            time: self.last_time,
+        });
+    }
+
+    /// Gives up what is missing before a known final position.
+    pub(crate) fn finish_at(&mut self, position: Option<u64>, time: Nanos, emit: &mut Emit<'_>) {
+        let cause = self.hole_cause();
+        let end = self.end.and_then(|end| end.position);
+        if let Some(last) = position.max(end).max(self.confirmed) {
+            self.skip_to(last, cause, time, emit);
+        }
+    }
+
+    /// Forgets what is held: it is the ciphertext of what comes as plaintext.
+    pub(crate) fn discard(&mut self, counters: &mut Counters) {
+        counters.held_cost = counters.held_cost.saturating_sub(self.held_cost);
+        for segment in std::mem::take(&mut self.held).into_values() {
+            counters.held = counters.held.saturating_sub(segment.len());
+            counters.ciphertext = counters.ciphertext.saturating_add(segment.len());
+        }
+        self.held_cost = 0;
+    }
+}
+
+/// `from..to` of `bytes`, as far as there is.
+fn part(bytes: &[u8], from: u64, to: u64) -> &[u8] {
+    let clamp = |position: u64| {
+        usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    bytes.get(clamp(from)..clamp(to)).unwrap_or_default()
+}
