@@ -1,0 +1,286 @@
+//! Where functions begin in an ELF file: what a uprobe is placed by.
+//!
+//! The file belongs to an observed process and may be anything. It is never mapped (it could be cut
+//! short while being read) and only its headers and symbol tables are read, within a budget.
+
+use std::cell::Cell;
+use std::fs::File;
+
+use object::elf::{
+    ELFCLASS64, ELFDATA2LSB, FileHeader64, PF_X, PT_LOAD, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB,
+    STT_FUNC, SectionHeader64, Sym64,
+};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::{LittleEndian, ReadCache, ReadRef};
+
+/// Bytes of one file that are read. Symbols and names of a large program with debugging information
+/// stay below; libssl has 70 KiB of them.
+const MAX_READ_BYTES: u64 = 64 << 20;
+
+#[cfg(target_arch = "x86_64")]
+const NATIVE: object::elf::Machine = object::elf::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const NATIVE: object::elf::Machine = object::elf::EM_AARCH64;
+
+/// Why nothing is probed in a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ElfError {
+    #[error("not an ELF file")]
+    NotElf,
+    /// 32-bit or of another architecture: such programs run, but their calls look different.
+    #[error("made for another architecture than this node's 64-bit one")]
+    Foreign,
+    #[error("its symbol tables do not fit {} MiB", MAX_READ_BYTES >> 20)]
+    TooLarge,
+    /// Truncated, or it contradicts itself.
+    #[error("damaged: {0}")]
+    Damaged(String),
+}
+
+/// One file within its budget.
+#[derive(Clone, Copy)]
+struct Bounded<'file> {
+    cache: &'file ReadCache<&'file File>,
+    left: &'file Cell<u64>,
+}
+
+impl Bounded<'_> {
+    fn take(self, bytes: u64) -> Result<(), ()> {
+        self.left.set(
+            self.left
+                .get()
+                .checked_sub(bytes)
+                .ok_or_else(|| self.left.set(0))?,
+        );
+        Ok(())
+    }
+}
+
+impl<'file> ReadRef<'file> for Bounded<'file> {
+    fn len(self) -> Result<u64, ()> {
+        self.cache.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'file [u8], ()> {
+        // Checked before the cache allocates, whatever size the file claims.
+        self.take(size)?;
+        self.cache.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(
+        self,
+        range: std::ops::Range<u64>,
+        delimiter: u8,
+    ) -> Result<&'file [u8], ()> {
+        self.take(range.end.saturating_sub(range.start))?;
+        self.cache.read_bytes_at_until(range, delimiter)
+    }
+}
+
+/// File offsets of those of `names` that the file defines as functions, in the order of `names`;
+/// `None` for the others.
+///
+/// # Errors
+/// The file is no program or library that can be probed.
+pub fn function_offsets<const N: usize>(
+    file: &File,
+    names: [&str; N],
+) -> Result<[Option<u64>; N], ElfError> {
+    let cache = ReadCache::new(file);
+    let left = Cell::new(MAX_READ_BYTES);
+    let found = search(
+        Bounded {
+            cache: &cache,
+            left: &left,
+        },
+        names,
+    );
+    match found {
+        // Budgets that are used up look like a truncated file from inside the reader.
+        Err(ElfError::Damaged(_)) if left.get() == 0 => Err(ElfError::TooLarge),
+        found => found,
+    }
+}
+
+fn search<const N: usize>(
+    data: Bounded<'_>,
+    names: [&str; N],
+) -> Result<[Option<u64>; N], ElfError> {
+    let damaged = |error: object::Error| ElfError::Damaged(error.to_string());
+    // Looked at by itself: the reader calls everything it cannot use "unsupported".
+    let ident = data.read_bytes_at(0, 16).map_err(|()| ElfError::NotElf)?;
+    if !ident.starts_with(b"\x7fELF") {
+        return Err(ElfError::NotElf);
+    }
+    if ident.get(4..6) != Some(&[ELFCLASS64.0, ELFDATA2LSB.0]) {
+        return Err(ElfError::Foreign);
+    }
+    let header = FileHeader64::<LittleEndian>::parse(data).map_err(damaged)?;
+    let endian = LittleEndian;
+    if header.e_machine(endian) != NATIVE {
+        return Err(ElfError::Foreign);
+    }
+    let segments = header.program_headers(endian, data).map_err(damaged)?;
+    let offset_of = |address: u64| {
+        segments
+            .iter()
+            .filter(|segment| {
+                segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).contains(PF_X)
+            })
+            .find_map(|segment| {
+                let within = address.checked_sub(segment.p_vaddr(endian))?;
+                (within < segment.p_filesz(endian))
+                    .then(|| segment.p_offset(endian).checked_add(within))?
+            })
+    };
+
+    let sections = header.section_headers(endian, data).map_err(damaged)?;
+    let mut found = [None; N];
+    // What is exported first: it is small, and a stripped library has nothing else.
+    for wanted in [SHT_DYNSYM, SHT_SYMTAB] {
+        for section in sections
+            .iter()
+            .filter(|section| section.sh_type(endian) == wanted)
+        {
+            fill(&mut found, names, sections, section, data, offset_of)?;
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn fill<const N: usize>(
+    found: &mut [Option<u64>; N],
+    names: [&str; N],
+    sections: &[SectionHeader64<LittleEndian>],
+    section: &SectionHeader64<LittleEndian>,
+    data: Bounded<'_>,
+    offset_of: impl Fn(u64) -> Option<u64>,
+) -> Result<(), ElfError> {
+    let damaged = |error: object::Error| ElfError::Damaged(error.to_string());
+    let endian = LittleEndian;
+    let symbols: &[Sym64<LittleEndian>] = section.data_as_array(endian, data).map_err(damaged)?;
+    let strings = sections
+        .get(section.sh_link(endian) as usize)
+        .ok_or_else(|| ElfError::Damaged("a symbol table has no names".to_owned()))?;
+    let strings = strings.data(endian, data).map_err(damaged)?;
+    for symbol in symbols {
+        // An indirect function (STT_GNU_IFUNC) begins with its resolver, not with the function.
+        if symbol.st_type() != STT_FUNC || symbol.st_shndx(endian) == SHN_UNDEF {
+            continue;
+        }
+        let Some(tail) = strings.get(symbol.st_name(endian) as usize..) else {
+            continue;
+        };
+        for (slot, name) in found.iter_mut().zip(names) {
+            if slot.is_none()
+                && tail
+                    .strip_prefix(name.as_bytes())
+                    .is_some_and(|rest| rest.first() == Some(&0))
+            {
+                *slot = offset_of(symbol.st_value(endian));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::super::maps;
+    use super::*;
+
+    fn written(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_functions_offset_is_where_its_code_is() {
+        let address = libc::getppid as *const () as u64;
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        let mut mappings = maps
+            .split(|&byte| byte == b'\n')
+            .filter_map(maps::executable);
+        let libc = mappings
+            .find(|mapping| (mapping.start..mapping.end).contains(&address))
+            .unwrap();
+        let file = File::open(OsStr::from_bytes(libc.path)).unwrap();
+        let found = function_offsets(&file, ["getppid", "no_such_function"]).unwrap();
+        assert_eq!(found, [Some(address - libc.start + libc.offset), None]);
+    }
+
+    #[test]
+    fn what_is_no_native_program_is_refused() {
+        let this = std::fs::read("/proc/self/exe").unwrap();
+        let changed = |at: usize, byte: u8| {
+            let mut bytes = this[..4096].to_vec();
+            bytes[at] = byte;
+            function_offsets(&written(&bytes), ["x"])
+        };
+        assert_eq!(
+            function_offsets(&written(b""), ["x"]),
+            Err(ElfError::NotElf)
+        );
+        assert_eq!(
+            function_offsets(&written(b"#!/bin/sh\necho not a program\n"), ["x"]),
+            Err(ElfError::NotElf)
+        );
+        assert_eq!(changed(4, 1), Err(ElfError::Foreign), "32-bit");
+        assert_eq!(changed(5, 2), Err(ElfError::Foreign), "big endian");
+        assert_eq!(changed(18, 8), Err(ElfError::Foreign), "MIPS");
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_is_refused() {
+        let this = std::fs::read("/proc/self/exe").unwrap();
+        for len in (0..200).chain((200..this.len()).step_by(this.len() / 50)) {
+            assert!(
+                function_offsets(&written(&this[..len]), ["x"]).is_err(),
+                "{len} of {} bytes",
+                this.len()
+            );
+        }
+    }
+
+    #[test]
+    fn damaged_headers_never_panic() {
+        let this = std::fs::read("/proc/self/exe").unwrap();
+        let mut state = 7u64;
+        for _ in 0..300 {
+            let mut bytes = this[..this.len().min(300_000)].to_vec();
+            for _ in 0..4 {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                bytes[16 + (state >> 40) as usize % 600] = (state >> 32) as u8;
+            }
+            let _ = function_offsets(&written(&bytes), ["x"]);
+        }
+    }
+
+    #[test]
+    fn a_huge_sparse_file_is_refused_without_being_read() {
+        let this = std::fs::read("/proc/self/exe").unwrap();
+        // The section table of a file that claims 4 GiB of sections, all of them there, all zero.
+        let mut bytes = this[..64].to_vec();
+        bytes[40..48].copy_from_slice(&4096u64.to_le_bytes());
+        bytes[60..62].copy_from_slice(&0u16.to_le_bytes());
+        let mut first_section = [0u8; 64];
+        first_section[32..40].copy_from_slice(&(60u64 << 20).to_le_bytes());
+        let mut file = written(&bytes);
+        std::os::unix::fs::FileExt::write_all_at(&file, &first_section, 4096).unwrap();
+        file.flush().unwrap();
+        file.set_len(4 << 30).unwrap();
+        let before = std::time::Instant::now();
+        assert_eq!(function_offsets(&file, ["x"]), Err(ElfError::TooLarge));
+        assert!(before.elapsed() < std::time::Duration::from_millis(500));
+    }
+}

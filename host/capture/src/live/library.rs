@@ -1,0 +1,244 @@
+//! One TLS library: opened through the process that maps it, and where its functions begin.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::elf;
+use super::maps::Mapping;
+
+/// `statfs` type of overlay file systems (`include/uapi/linux/magic.h`).
+const OVERLAY: u64 = 0x794c_7630;
+
+/// Which file it is, wherever it is mounted.
+///
+/// Each container's overlay has a device of its own, while a uprobe sits on the inode beneath, which
+/// all containers of an image share: probed once for each, every call would be reported many times.
+/// An overlay passes on the inode number and the change time of what is beneath (where all layers
+/// lie on one file system, as container runtimes have it), so there these two stand for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// `u64::MAX` for a file in an overlay.
+    pub device: u64,
+    pub inode: u64,
+    /// Nanoseconds of the last change in an overlay, else 0.
+    pub changed: i128,
+}
+
+/// A function that plaintext passes, or that ends a TLS object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TlsFunction {
+    /// `int SSL_read(SSL *ssl, void *buf, int num)`
+    Read,
+    /// `int SSL_read_ex(SSL *ssl, void *buf, size_t num, size_t *readbytes)`
+    ReadEx,
+    /// `int SSL_write(SSL *ssl, const void *buf, int num)`
+    Write,
+    /// `int SSL_write_ex(SSL *ssl, const void *buf, size_t num, size_t *written)`
+    WriteEx,
+    /// `void SSL_free(SSL *ssl)`
+    Free,
+}
+
+impl TlsFunction {
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::ReadEx,
+        Self::Write,
+        Self::WriteEx,
+        Self::Free,
+    ];
+
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Read => "SSL_read",
+            Self::ReadEx => "SSL_read_ex",
+            Self::Write => "SSL_write",
+            Self::WriteEx => "SSL_write_ex",
+            Self::Free => "SSL_free",
+        }
+    }
+}
+
+/// Which library it is, by what it exports: a file's name says little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFlavour {
+    OpenSsl3,
+    /// 1.1.1.
+    OpenSsl1,
+    /// The same functions from elsewhere: BoringSSL, LibreSSL, OpenSSL before 1.1.1.
+    OpenSslLike,
+}
+
+/// A library that can be probed.
+#[derive(Debug)]
+pub struct TlsLibrary {
+    pub id: FileId,
+    /// Keeps [`Self::path`] valid when the process that mapped it has ended or the file is deleted.
+    pub file: File,
+    /// Opens for this process as long as [`Self::file`] is held: `/proc/self/fd/<n>`.
+    pub path: PathBuf,
+    /// What the process calls it, in its own mount namespace.
+    pub display_path: PathBuf,
+    pub flavour: TlsFlavour,
+    /// Offsets into the file at which functions begin. Reading, writing or both are there.
+    pub functions: Vec<(TlsFunction, u64)>,
+    /// The process it was found in.
+    pub first_pid: u32,
+}
+
+/// Why there is no library.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The process has ended, or a privilege is missing.
+    Unreadable(io::Error),
+    /// There is nothing to probe.
+    Refused(String),
+}
+
+/// `libssl.so`, `libssl.so.3`, and `libssl-1a2b3c4d.so.3` as Python wheels carry it. NSS has a
+/// `libssl3.so` with other functions.
+#[must_use]
+pub fn is_tls_name(path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let Some(rest) = name.strip_prefix(b"libssl") else {
+        return false;
+    };
+    rest.starts_with(b".so")
+        || (rest.starts_with(b"-") && rest.windows(3).any(|part| part == b".so"))
+}
+
+pub(super) fn path_of(mapping: &Mapping<'_>) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(mapping.path))
+}
+
+/// Opens what `pid` has mapped, and finds the functions in it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<TlsLibrary, OpenError> {
+    let file = open_mapped(root, pid, mapping)?;
+    let id = identify(&file).map_err(OpenError::Unreadable)?;
+    let (functions, flavour) = functions(&file).map_err(OpenError::Refused)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    Ok(TlsLibrary {
+        id,
+        file,
+        path,
+        display_path: path_of(mapping),
+        flavour,
+        functions,
+        first_pid: pid,
+    })
+}
+
+/// `map_files` leads to the very file, deleted or replaced meanwhile as it may be, but needs
+/// `CAP_CHECKPOINT_RESTORE`; the path in the process's root does not.
+fn open_mapped(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<File, OpenError> {
+    let directory = root.join(pid.to_string());
+    let exact = directory
+        .join("map_files")
+        .join(format!("{:x}-{:x}", mapping.start, mapping.end));
+    match open_regular(&exact) {
+        Ok(file) => Ok(file),
+        Err(OpenError::Unreadable(error)) if !mapping.deleted => {
+            let inside = mapping.path.strip_prefix(b"/").unwrap_or(mapping.path);
+            let named = directory.join("root").join(OsStr::from_bytes(inside));
+            let file = open_regular(&named)?;
+            let same = file
+                .metadata()
+                .is_ok_and(|found| found.ino() == mapping.inode);
+            if same {
+                Ok(file)
+            } else {
+                Err(OpenError::Unreadable(error))
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Never opens a device or a pipe: that could block or do something.
+fn open_regular(path: &Path) -> Result<File, OpenError> {
+    let refuse_special = |is_file: bool| {
+        if is_file {
+            Ok(())
+        } else {
+            Err(OpenError::Refused("not a regular file".to_owned()))
+        }
+    };
+    refuse_special(
+        std::fs::metadata(path)
+            .map_err(OpenError::Unreadable)?
+            .is_file(),
+    )?;
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)
+        .map_err(OpenError::Unreadable)?;
+    refuse_special(file.metadata().map_err(OpenError::Unreadable)?.is_file())?;
+    Ok(file)
+}
+
+fn identify(file: &File) -> io::Result<FileId> {
+    let metadata = file.metadata()?;
+    let kind = rustix::fs::fstatfs(file)?.f_type;
+    if u64::try_from(kind).is_ok_and(|kind| kind == OVERLAY) {
+        let changed =
+            i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+        return Ok(FileId {
+            device: u64::MAX,
+            inode: metadata.ino(),
+            changed,
+        });
+    }
+    Ok(FileId {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        changed: 0,
+    })
+}
+
+fn functions(file: &File) -> Result<(Vec<(TlsFunction, u64)>, TlsFlavour), String> {
+    let [read, read_ex, write, write_ex, free] = TlsFunction::ALL.map(TlsFunction::symbol);
+    // Only ever in OpenSSL 3, and in 1.1.1 and later.
+    let names = [
+        read,
+        read_ex,
+        write,
+        write_ex,
+        free,
+        "SSL_CTX_new_ex",
+        "SSL_read_early_data",
+    ];
+    let found = elf::function_offsets(file, names).map_err(|error| error.to_string())?;
+    let [.., three, one] = found;
+    let functions: Vec<_> = TlsFunction::ALL
+        .into_iter()
+        .zip(found)
+        .filter_map(|(function, offset)| Some((function, offset?)))
+        .collect();
+    if !functions
+        .iter()
+        .any(|&(function, _)| function != TlsFunction::Free)
+    {
+        return Err(
+            "it exports none of the functions that plaintext passes (SSL_read, SSL_write)"
+                .to_owned(),
+        );
+    }
+    let flavour = match (three, one) {
+        (Some(_), _) => TlsFlavour::OpenSsl3,
+        (None, Some(_)) => TlsFlavour::OpenSsl1,
+        (None, None) => TlsFlavour::OpenSslLike,
+    };
+    Ok((functions, flavour))
+}

@@ -1,0 +1,405 @@
+//! Finds the TLS libraries that processes have mapped, in whatever mount namespace they run.
+//!
+//! A uprobe sits on a file's inode and fires in every process that maps it, so what is looked for
+//! are files, not processes; a process is only where a file is found. The scan runs every quarter
+//! of a second, so it must cost next to nothing when nothing changes: a process's mappings are read
+//! when it is new, a few times in its first seconds, and later only when the amount of mapped code
+//! has changed (`dlopen`).
+
+use std::collections::HashMap;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::library::{self, FileId, OpenError, TlsLibrary};
+use super::maps::{self, Mapping};
+use crate::bounded;
+use crate::process;
+
+/// A process loads its libraries one after the other while it starts: it is looked at again after
+/// these times.
+const EARLY_LOOKS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+/// A process older than this when it is first seen has loaded what it loads at its start.
+const YOUNG: Duration = Duration::from_secs(10);
+/// How often one small file tells whether a process has mapped more code since: so late a library
+/// loaded by `dlopen` is found at the latest (plus the interval of the scan).
+const CHECK: Duration = Duration::from_secs(2);
+/// Even without a sign of change: one library can replace another of the same size.
+const FULL_LOOK: Duration = Duration::from_secs(60);
+/// A process with so many mappings that reading them takes long is looked at less often, so that
+/// none costs more than one part in this many of a CPU.
+const COST_SHARE: u32 = 500;
+
+/// How long a library that nobody maps any more stays known: commands that run one after the other
+/// (`curl` in a loop) would make it come and go. Short, for probes keep a container's image in use.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// 65,530 mappings, the kernel's default limit, of 100 bytes.
+const MAX_MAPS_BYTES: u64 = 8 << 20;
+const MAX_STATM_BYTES: u64 = 256;
+/// The kernel's `pid_max` on large machines is 4 million; no node runs that many at once.
+const MAX_PROCESSES: usize = 100_000;
+/// Different TLS libraries at one time. Each costs a few probes.
+const MAX_LIBRARIES: usize = 1024;
+
+/// What has changed since the last scan.
+#[derive(Debug, Default)]
+pub struct TlsChanges {
+    /// To be probed. Each holds its file open: drop it once the probes are attached.
+    pub added: Vec<TlsLibrary>,
+    /// No process maps them any more: their probes can go.
+    pub gone: Vec<FileId>,
+    /// Named like a TLS library, but not observable, and why. Each file is reported once.
+    pub refused: Vec<(PathBuf, String)>,
+}
+
+/// Counts since the scanner was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsCounters {
+    pub scans: u64,
+    /// Times that a process's mappings were read.
+    pub looks: u64,
+    /// Files found and handed out.
+    pub libraries: u64,
+    /// Files that are not observable (see [`TlsChanges::refused`]).
+    pub refused: u64,
+    /// Files that could not be opened; tried again at the next look.
+    pub unreadable: u64,
+    /// Lists of mappings longer than the limit, read as far as it goes.
+    pub truncated: u64,
+    /// Processes and libraries left out because of their number.
+    pub over_limit: u64,
+}
+
+/// Device and inode as in `maps`.
+type MappedFile = (u64, u64);
+
+#[derive(Debug)]
+struct Watched {
+    /// Inode of the directory in `/proc`: another one hints at another process.
+    directory: u64,
+    started: u64,
+    looks: usize,
+    next: Instant,
+    looked: Instant,
+    look_cost: Duration,
+    code_pages: Option<u64>,
+    files: Vec<MappedFile>,
+    scan: u64,
+}
+
+#[derive(Debug)]
+struct KnownFile {
+    users: usize,
+    /// `None`: refused.
+    library: Option<FileId>,
+}
+
+#[derive(Debug)]
+struct KnownLibrary {
+    /// Number of [`KnownFile`]s: on overlay file systems one file has several identities.
+    users: usize,
+    idle_since: Instant,
+}
+
+/// Remembers what it has seen. Belongs to one thread, which may block on a slow file system.
+#[derive(Debug)]
+pub struct TlsScanner {
+    root: PathBuf,
+    processes: HashMap<u32, Watched>,
+    files: HashMap<MappedFile, KnownFile>,
+    libraries: HashMap<FileId, KnownLibrary>,
+    counters: TlsCounters,
+    buffer: Vec<u8>,
+}
+
+impl Default for TlsScanner {
+    fn default() -> Self {
+        Self::new(process::proc_root())
+    }
+}
+
+impl TlsScanner {
+    /// Looks at the processes in `root` (see [`process::proc_root`]).
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            processes: HashMap::new(),
+            files: HashMap::new(),
+            libraries: HashMap::new(),
+            counters: TlsCounters::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> TlsCounters {
+        self.counters
+    }
+
+    /// Makes the next scan look at this process, whatever it knows of it: for an `exec` that was
+    /// seen.
+    pub fn look_again(&mut self, pid: u32) {
+        if let Some(watched) = self.processes.get_mut(&pid) {
+            watched.looks = 0;
+            watched.next = Instant::now();
+        }
+    }
+
+    /// Looks at what is new or due.
+    pub fn scan(&mut self) -> TlsChanges {
+        self.scan_at(Instant::now())
+    }
+
+    fn scan_at(&mut self, now: Instant) -> TlsChanges {
+        let mut changes = TlsChanges::default();
+        self.counters.scans = self.counters.scans.saturating_add(1);
+        let scan = self.counters.scans;
+        // Without the directory nothing is known to have ended.
+        let Ok(entries) = std::fs::read_dir(&self.root) else {
+            return changes;
+        };
+        for entry in entries.flatten() {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            self.visit(pid, entry.ino(), scan, now, &mut changes);
+        }
+        let ended: Vec<u32> = self
+            .processes
+            .iter()
+            .filter(|(_, watched)| watched.scan != scan)
+            .map(|(&pid, _)| pid)
+            .collect();
+        for pid in ended {
+            self.end(pid, now);
+        }
+        self.libraries.retain(|&id, library| {
+            let stays =
+                library.users > 0 || now.saturating_duration_since(library.idle_since) < GRACE;
+            if !stays {
+                changes.gone.push(id);
+            }
+            stays
+        });
+        changes
+    }
+
+    fn visit(
+        &mut self,
+        pid: u32,
+        directory: u64,
+        scan: u64,
+        now: Instant,
+        changes: &mut TlsChanges,
+    ) {
+        if let Some(watched) = self.processes.get_mut(&pid) {
+            watched.scan = scan;
+            if watched.directory == directory && now < watched.next {
+                return;
+            }
+            watched.directory = directory;
+        }
+        // The id may have passed to another process.
+        let Some(started) = process::started(&self.root, pid).map(|key| key.started) else {
+            return self.end(pid, now);
+        };
+        if self
+            .processes
+            .get(&pid)
+            .is_some_and(|watched| watched.started != started)
+        {
+            self.end(pid, now);
+        }
+        let Some(watched) = self.processes.get_mut(&pid) else {
+            if self.processes.len() >= MAX_PROCESSES {
+                self.counters.over_limit = self.counters.over_limit.saturating_add(1);
+                return;
+            }
+            let looks = if is_young(started) {
+                0
+            } else {
+                EARLY_LOOKS.len()
+            };
+            let files = Vec::new();
+            let fresh = Watched {
+                directory,
+                started,
+                looks,
+                next: now,
+                looked: now,
+                look_cost: Duration::ZERO,
+                code_pages: None,
+                files,
+                scan,
+            };
+            self.processes.insert(pid, fresh);
+            return self.look(pid, now, changes);
+        };
+        let code_pages = code_pages(&self.root, pid);
+        let settled = watched.looks >= EARLY_LOOKS.len();
+        if settled
+            && code_pages == watched.code_pages
+            && now.saturating_duration_since(watched.looked) < FULL_LOOK
+        {
+            watched.next = now + CHECK;
+        } else {
+            self.look(pid, now, changes);
+        }
+    }
+
+    /// Reads the mappings of a process.
+    fn look(&mut self, pid: u32, now: Instant, changes: &mut TlsChanges) {
+        self.counters.looks = self.counters.looks.saturating_add(1);
+        let begun = Instant::now();
+        let code_pages = code_pages(&self.root, pid);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let directory = self.root.join(pid.to_string());
+        let readable =
+            bounded::read_into(&directory.join("maps"), MAX_MAPS_BYTES, &mut buffer).is_ok();
+        if buffer.len() as u64 >= MAX_MAPS_BYTES {
+            self.counters.truncated = self.counters.truncated.saturating_add(1);
+        }
+        let mut files = Vec::new();
+        if readable {
+            let lines = buffer.split(|&byte| byte == b'\n');
+            for mapping in lines
+                .filter_map(maps::executable)
+                .filter(|mapping| library::is_tls_name(mapping.path))
+            {
+                let file = (mapping.device, mapping.inode);
+                if !files.contains(&file) && self.know(file, &mapping, pid, now, changes) {
+                    files.push(file);
+                }
+            }
+        }
+        buffer.shrink_to(1 << 20);
+        self.buffer = buffer;
+        let cost = begun.elapsed();
+        let Some(watched) = self.processes.get_mut(&pid) else {
+            return;
+        };
+        watched.looks = watched.looks.saturating_add(1);
+        let pause = EARLY_LOOKS.get(watched.looks).map_or(CHECK, |&at| {
+            at.saturating_sub(
+                EARLY_LOOKS
+                    .get(watched.looks.saturating_sub(1))
+                    .copied()
+                    .unwrap_or_default(),
+            )
+        });
+        watched.look_cost = cost;
+        watched.next = now + pause.max(cost.saturating_mul(COST_SHARE));
+        watched.looked = now;
+        watched.code_pages = code_pages;
+        // Users of the new list were counted above, those of the old one leave after that, so that
+        // a file in both never looks unused.
+        let before = std::mem::replace(&mut watched.files, files);
+        self.release(before, now);
+    }
+
+    /// Counts a use of the file; opens it if it is new. Whether it is known now.
+    fn know(
+        &mut self,
+        file: MappedFile,
+        mapping: &Mapping<'_>,
+        pid: u32,
+        now: Instant,
+        changes: &mut TlsChanges,
+    ) -> bool {
+        if let Some(known) = self.files.get_mut(&file) {
+            known.users = known.users.saturating_add(1);
+            return true;
+        }
+        let library = match library::open(&self.root, pid, mapping) {
+            Ok(library) if self.libraries.contains_key(&library.id) => Some(library.id),
+            Ok(_) if self.libraries.len() >= MAX_LIBRARIES => {
+                self.counters.over_limit = self.counters.over_limit.saturating_add(1);
+                return false;
+            }
+            Ok(library) => {
+                let id = library.id;
+                self.counters.libraries = self.counters.libraries.saturating_add(1);
+                self.libraries.insert(
+                    id,
+                    KnownLibrary {
+                        users: 0,
+                        idle_since: now,
+                    },
+                );
+                changes.added.push(library);
+                Some(id)
+            }
+            Err(OpenError::Unreadable(_)) => {
+                self.counters.unreadable = self.counters.unreadable.saturating_add(1);
+                return false;
+            }
+            Err(OpenError::Refused(reason)) => {
+                self.counters.refused = self.counters.refused.saturating_add(1);
+                changes.refused.push((library::path_of(mapping), reason));
+                None
+            }
+        };
+        if let Some(known) = library.and_then(|id| self.libraries.get_mut(&id)) {
+            known.users = known.users.saturating_add(1);
+        }
+        self.files.insert(file, KnownFile { users: 1, library });
+        true
+    }
+
+    fn end(&mut self, pid: u32, now: Instant) {
+        if let Some(watched) = self.processes.remove(&pid) {
+            self.release(watched.files, now);
+        }
+    }
+
+    fn release(&mut self, files: Vec<MappedFile>, now: Instant) {
+        for file in files {
+            let Some(known) = self.files.get_mut(&file) else {
+                continue;
+            };
+            known.users = known.users.saturating_sub(1);
+            if known.users > 0 {
+                continue;
+            }
+            let library = known.library;
+            self.files.remove(&file);
+            if let Some(known) = library.and_then(|id| self.libraries.get_mut(&id)) {
+                known.users = known.users.saturating_sub(1);
+                known.idle_since = now;
+            }
+        }
+    }
+}
+
+fn is_young(started_nanos: u64) -> bool {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
+    now.saturating_sub(Duration::from_nanos(started_nanos)) < YOUNG
+}
+
+/// Mapped pages that are not writable data: grows when code is mapped, and not with the heap.
+fn code_pages(root: &Path, pid: u32) -> Option<u64> {
+    // size resident shared text lib data dirty
+    let statm = bounded::read(&root.join(pid.to_string()).join("statm"), MAX_STATM_BYTES).ok()?;
+    let mut fields = std::str::from_utf8(&statm).ok()?.split_ascii_whitespace();
+    let size: u64 = fields.next()?.parse().ok()?;
+    let data: u64 = fields.nth(4)?.parse().ok()?;
+    Some(size.saturating_sub(data))
+}
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;

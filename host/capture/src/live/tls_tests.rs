@@ -1,0 +1,297 @@
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use super::super::library::{TlsFlavour, TlsFunction};
+use super::*;
+
+/// A Python that does what it is told, line by line, and says when it is done.
+struct Python {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+const OBEY: &str = "import sys
+for line in sys.stdin:
+    exec(line)
+    print('done', flush=True)";
+
+impl Python {
+    fn start() -> Self {
+        Self::wrapped(Command::new("python3"))
+    }
+
+    /// `command` runs what follows it, Python itself or a program that ends in it.
+    fn wrapped(mut command: Command) -> Self {
+        let mut child = command
+            .args(["-c", OBEY])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 can be started");
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { child, answers }
+    }
+
+    fn run(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "done\n", "{line}");
+    }
+
+    fn load(&mut self, path: &Path) {
+        self.run(&format!(
+            "import ctypes; ctypes.CDLL({:?})",
+            path.to_str().unwrap()
+        ));
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `/proc` with only the processes of one test.
+struct Proc(tempfile::TempDir);
+
+impl Proc {
+    fn of(children: &[&Python]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let proc = Self(root);
+        for child in children {
+            proc.add(child);
+        }
+        proc
+    }
+
+    fn add(&self, child: &Python) {
+        let pid = child.pid().to_string();
+        std::os::unix::fs::symlink(Path::new("/proc").join(&pid), self.0.path().join(&pid))
+            .unwrap();
+    }
+
+    fn scanner(&self) -> TlsScanner {
+        TlsScanner::new(self.0.path().to_owned())
+    }
+}
+
+/// The libssl of this system, as its Python has it mapped.
+fn system_libssl() -> PathBuf {
+    let mut python = Python::start();
+    python.run("import ssl");
+    let changes = Proc::of(&[&python]).scanner().scan();
+    changes
+        .added
+        .first()
+        .expect("python3 uses a shared libssl")
+        .display_path
+        .clone()
+}
+
+fn copy_to(directory: &Path, name: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::copy(system_libssl(), &path).unwrap();
+    path
+}
+
+#[test]
+fn a_mapped_library_is_found_once_with_its_functions() {
+    let mut first = Python::start();
+    let mut second = Python::start();
+    first.run("import ssl");
+    second.run("import ssl");
+    let proc = Proc::of(&[&first, &second]);
+    let mut scanner = proc.scanner();
+    let changes = scanner.scan();
+    let [library] = &changes.added[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(library.flavour, TlsFlavour::OpenSsl3);
+    let functions: Vec<_> = library
+        .functions
+        .iter()
+        .map(|&(function, _)| function)
+        .collect();
+    assert_eq!(functions, TlsFunction::ALL);
+    assert!([first.pid(), second.pid()].contains(&library.first_pid));
+    assert_eq!(
+        std::fs::read(&library.path).unwrap(),
+        std::fs::read(&library.display_path).unwrap()
+    );
+    let again = scanner.scan();
+    assert!(again.added.is_empty() && again.gone.is_empty() && again.refused.is_empty());
+    assert_eq!(scanner.counters().libraries, 1);
+}
+
+#[test]
+fn a_library_loaded_later_is_found_at_the_next_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy_to(directory.path(), "libssl-0a1b2c3d.so.3");
+    let mut python = Python::start();
+    python.run("import ctypes");
+    let proc = Proc::of(&[&python]);
+    let mut scanner = proc.scanner();
+    let mut now = Instant::now();
+    // Past its first seconds.
+    for _ in 0..=EARLY_LOOKS.len() {
+        assert!(scanner.scan_at(now).added.is_empty());
+        now += Duration::from_secs(5);
+    }
+    let looks = scanner.counters().looks;
+    now += CHECK;
+    assert!(scanner.scan_at(now).added.is_empty());
+    assert_eq!(scanner.counters().looks, looks, "nothing had changed");
+    python.load(&path);
+    now += CHECK;
+    let changes = scanner.scan_at(now);
+    assert_eq!(
+        changes
+            .added
+            .iter()
+            .map(|library| &library.display_path)
+            .collect::<Vec<_>>(),
+        [&path]
+    );
+}
+
+#[test]
+fn a_library_without_users_is_gone_after_a_grace() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy_to(directory.path(), "libssl.so.3");
+    let mut python = Python::start();
+    python.load(&path);
+    let proc = Proc::of(&[&python]);
+    let mut scanner = proc.scanner();
+    let now = Instant::now();
+    let id = scanner.scan_at(now).added.first().expect("it is mapped").id;
+    drop(python);
+    assert_eq!(scanner.scan_at(now + GRACE).gone, []);
+    // Another process takes it over within the grace.
+    let mut next = Python::start();
+    next.load(&path);
+    proc.add(&next);
+    let changes = scanner.scan_at(now + GRACE + Duration::from_secs(1));
+    assert!(changes.added.is_empty() && changes.gone.is_empty());
+    drop(next);
+    assert_eq!(scanner.scan_at(now + 2 * GRACE).gone, []);
+    assert_eq!(scanner.scan_at(now + 3 * GRACE).gone, [id]);
+    assert!(
+        scanner.processes.is_empty() && scanner.files.is_empty() && scanner.libraries.is_empty()
+    );
+}
+
+#[test]
+fn a_library_replaced_on_disk_is_two_libraries() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy_to(directory.path(), "libssl.so.3");
+    let mut old = Python::start();
+    old.load(&path);
+    std::fs::remove_file(&path).unwrap();
+    let path = copy_to(directory.path(), "libssl.so.3");
+    let mut new = Python::start();
+    new.load(&path);
+    let mut changes = Proc::of(&[&old, &new]).scanner().scan();
+    changes
+        .added
+        .sort_by_key(|library| library.first_pid != old.pid());
+    let [of_old, of_new] = &changes.added[..] else {
+        panic!("{changes:?}")
+    };
+    assert_ne!(of_old.id, of_new.id);
+    assert_eq!((&of_old.display_path, &of_new.display_path), (&path, &path));
+    assert_eq!(of_old.functions, of_new.functions);
+}
+
+#[test]
+fn what_only_has_the_name_of_a_library_is_refused_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("libssl.so.1");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(4 << 30).unwrap();
+    let mut python = Python::start();
+    python.run(&format!("import mmap; f = open({:?}, 'rb'); m = mmap.mmap(f.fileno(), 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ|mmap.PROT_EXEC)", path.to_str().unwrap()));
+    let proc = Proc::of(&[&python]);
+    let mut scanner = proc.scanner();
+    let changes = scanner.scan();
+    assert!(changes.added.is_empty());
+    assert_eq!(changes.refused, [(path, "not an ELF file".to_owned())]);
+    scanner.look_again(python.pid());
+    assert!(scanner.scan().refused.is_empty());
+    assert_eq!(scanner.counters().refused, 1);
+    assert_eq!(scanner.counters().looks, 2);
+}
+
+#[test]
+fn libraries_in_other_mount_namespaces_are_found_and_one_beneath_two_overlays_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let lower = directory.path().join("lower");
+    std::fs::create_dir(&lower).unwrap();
+    copy_to(&lower, "libssl.so.3");
+    let mut children = Vec::new();
+    for name in ["a", "b"] {
+        let place = |part: &str| directory.path().join(name).join(part);
+        for part in ["upper", "work", "merged"] {
+            std::fs::create_dir_all(place(part)).unwrap();
+        }
+        let (upper, work, merged) = (place("upper"), place("work"), place("merged"));
+        let script = format!(
+            "mount -t overlay overlay -o lowerdir={},upperdir={},workdir={} {} && exec python3 \"$@\"",
+            lower.display(),
+            upper.display(),
+            work.display(),
+            merged.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+        ]);
+        let mut python = Python::wrapped(command);
+        python.load(&merged.join("libssl.so.3"));
+        assert!(
+            !merged.join("libssl.so.3").exists(),
+            "not to be seen from here"
+        );
+        children.push(python);
+    }
+    let children: Vec<&Python> = children.iter().collect();
+    let proc = Proc::of(&children);
+    let mut scanner = proc.scanner();
+    let changes = scanner.scan();
+    let [library] = &changes.added[..] else {
+        panic!("{changes:?}")
+    };
+    assert_eq!(library.functions.len(), TlsFunction::ALL.len());
+    // The kernel gives each its own identity in `maps` from 6.8 on.
+    assert!(scanner.files.len() <= 2 && scanner.libraries.len() == 1);
+}
+
+#[test]
+fn names_of_libraries_are_told_from_others() {
+    for (name, expected) in [
+        ("/usr/lib/x86_64-linux-gnu/libssl.so.3", true),
+        ("/usr/lib/libssl.so.1.1", true),
+        ("libssl.so", true),
+        ("/app/psycopg_binary.libs/libssl-28bef1ac.so.1.1", true),
+        ("/usr/lib/libssl3.so", false),
+        ("/usr/lib/libssl-data.txt", false),
+        ("/usr/lib/libssl.so.d/other", false),
+        ("/usr/lib/libcrypto.so.3", false),
+        ("/", false),
+        ("", false),
+    ] {
+        assert_eq!(library::is_tls_name(name.as_bytes()), expected, "{name}");
+    }
+}
