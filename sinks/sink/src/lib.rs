@@ -1,24 +1,35 @@
 //! Where spans go.
 //!
-//! A sink is called from one thread of its own with batches. It may be slow or away: the queue in
-//! front of it is bounded, drops the oldest and counts, so that nothing behind the ring can block
-//! the ring.
+//! A [`Sink`] is called from one thread of its own with batches ([`spawn`]). It may be slow or
+//! away: the [`Queue`] in front of it is bounded, drops the oldest and counts, so that nothing
+//! behind the ring can block the ring.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod error;
+mod handle;
+mod jsonl;
+mod queue;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use wirespan_span::Span;
 
-/// Why a sink could not be opened or has failed for good. The message ends with what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {reason}; {remedy}")]
-pub struct SinkError {
-    pub what: String,
-    pub reason: String,
-    pub remedy: String,
-}
+pub use error::SinkError;
+pub use handle::{SinkHandle, TICK, spawn};
+pub use jsonl::JsonLines;
+pub use queue::{Popped, Queue};
 
-/// Delivered and dropped spans so far.
+/// Delivered and dropped spans so far. What was published and is in neither is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkCounts {
     pub delivered: u64,
@@ -32,10 +43,10 @@ pub trait Sink: Send {
     /// Takes over a batch. Does not wait for the network.
     ///
     /// # Errors
-    /// When nothing will ever be delivered again.
+    /// When nothing will ever be delivered again. The spans of the batch are in the counts then.
     fn publish(&mut self, spans: &[Arc<Span>]) -> Result<(), SinkError>;
 
-    /// Called a few times a second, so that what waits for a full batch leaves in time.
+    /// Called every [`TICK`] or so, so that what waits for a full batch leaves in time.
     ///
     /// # Errors
     /// When nothing will ever be delivered again.
@@ -43,7 +54,8 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Delivers what is queued, for at most `limit`. No `publish` follows.
+    /// Delivers what is queued, for at most `limit`. No `publish` follows. Afterwards each span is
+    /// either delivered or dropped in the counts.
     ///
     /// # Errors
     /// When something could not be delivered; the counts say how much.
