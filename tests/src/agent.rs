@@ -52,12 +52,35 @@ impl Agent {
     /// # Errors
     /// When it does not start.
     pub fn run<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::start("json", arguments)
+    }
+
+    /// `wirespan run` that only publishes.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn publishing(nats: &str, ports: &[u16]) -> Result<Self> {
+        let ports = ports
+            .iter()
+            .flat_map(|port| ["--port".to_owned(), port.to_string()]);
+        Self::start(
+            "none",
+            ["--nats".to_owned(), nats.to_owned()]
+                .into_iter()
+                .chain(ports),
+        )
+    }
+
+    fn start<S: Into<OsString>>(
+        output: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("wirespan-agent-")
             .tempdir()?;
         let metrics_port = tools::free_port()?;
         let metrics = format!("127.0.0.1:{metrics_port}");
-        let mut all: Vec<OsString> = ["run", "--output", "json", "--metrics", &metrics]
+        let mut all: Vec<OsString> = ["run", "--output", output, "--metrics", &metrics]
             .map(Into::into)
             .to_vec();
         all.extend(arguments.into_iter().map(Into::into));

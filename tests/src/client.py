@@ -1,6 +1,7 @@
 """Requests over one TLS connection, as a program without any framework would make them.
 
-Arguments: port, certificate, then pairs of method and path. Prints one JSON line a request.
+Arguments: port, certificate. Each line on standard input is a method and a path; each is answered
+by a JSON line. Ends with its input.
 """
 
 import http.client
@@ -11,16 +12,17 @@ import time
 
 
 def main():
-    port, certificate, *steps = sys.argv[1:]
+    port, certificate = sys.argv[1:]
     context = ssl.create_default_context(cafile=certificate)
-    connection = http.client.HTTPSConnection("127.0.0.1", int(port), context=context, timeout=30)
-    for method, path in zip(steps[::2], steps[1::2]):
+    connection = http.client.HTTPSConnection("127.0.0.1", int(port), context=context, timeout=20)
+    for line in sys.stdin:
+        method, path = line.split()
         start = time.monotonic()
-        body = b"x" * 1000 if method in ("POST", "PUT") else None
-        connection.request(method, path, body=body)
+        connection.request(method, path, body=b"x" * 1000 if method in ("POST", "PUT") else None)
         response = connection.getresponse()
         size = len(response.read())
-        print(json.dumps({"method": method, "path": path, "status": response.status, "bytes": size, "seconds": time.monotonic() - start}), flush=True)
+        seconds = time.monotonic() - start
+        print(json.dumps({"status": response.status, "bytes": size, "seconds": seconds}), flush=True)
     connection.close()
 
 

@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Connection {
     stream: TcpStream,
     port: u16,
+    /// Of this process, as the kernel has it.
+    command: String,
     received: Vec<u8>,
 }
 
@@ -31,6 +33,9 @@ impl Connection {
         Ok(Self {
             stream,
             port,
+            command: std::fs::read_to_string("/proc/self/comm")?
+                .trim_end()
+                .to_owned(),
             received: Vec::new(),
         })
     }
@@ -76,16 +81,11 @@ impl Connection {
     fn answers(&mut self, targets: &[&str], start: Instant) -> Result<Vec<Exchange>> {
         let answer = |target: &&str| {
             let (status, size) = self.answer()?;
-            let exchange = Exchange::new(
-                Request::new("GET", target),
-                status,
-                start.elapsed().as_secs_f64(),
-                self.port,
-                std::process::id(),
-            );
+            let request = Request::new("GET", target);
+            let exchange = Exchange::new(request, status, start.elapsed().as_secs_f64(), self.port);
             Ok(Exchange {
                 response_bytes: Some(size),
-                ..exchange
+                ..exchange.by(&self.command, std::process::id())
             })
         };
         targets.iter().map(answer).collect()
@@ -94,11 +94,11 @@ impl Connection {
     /// Status and size of the body of the next answer.
     fn answer(&mut self) -> Result<(u16, u64)> {
         loop {
-            if let Some((status, head, body)) = frame(&self.received)? {
-                if self.received.len() >= head + body {
-                    self.received.drain(..head + body);
-                    return Ok((status, body as u64));
-                }
+            if let Some((status, head, body)) = frame(&self.received)?
+                && self.received.len() >= head + body
+            {
+                self.received.drain(..head + body);
+                return Ok((status, body as u64));
             }
             let mut piece = [0; 16384];
             let count = self

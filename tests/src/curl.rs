@@ -227,16 +227,17 @@ impl Step {
             .nth(3)
             .map(|rest| format!("/{rest}"))
             .context("a path in the URL")?;
+        let request = Request::new(&self.method, &target);
+        let exchange = Exchange::new(
+            request,
+            report.http_code,
+            report.time_total,
+            report.remote_port,
+        );
         Ok(Exchange {
             at_least_seconds: self.at_least_seconds,
             response_bytes: Some(report.size_download),
-            ..Exchange::new(
-                Request::new(&self.method, &target),
-                report.http_code,
-                report.time_total,
-                report.remote_port,
-                pid,
-            )
+            ..exchange.by("curl", pid)
         })
     }
 }

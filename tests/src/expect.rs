@@ -43,21 +43,31 @@ pub struct Exchange {
     /// Of the server.
     pub port: u16,
     pub client_pid: u32,
+    /// `service.name` of the client.
+    pub client: String,
     pub response_bytes: Option<u64>,
 }
 
 impl Exchange {
     #[must_use]
-    pub fn new(request: Request, status: u16, seconds: f64, port: u16, client_pid: u32) -> Self {
+    pub fn new(request: Request, status: u16, seconds: f64, port: u16) -> Self {
         Self {
             request,
             status,
             seconds,
             at_least_seconds: 0.0,
             port,
-            client_pid,
+            client_pid: 0,
+            client: String::new(),
             response_bytes: None,
         }
+    }
+
+    #[must_use]
+    pub fn by(mut self, client: &str, pid: u32) -> Self {
+        self.client_pid = pid;
+        client.clone_into(&mut self.client);
+        self
     }
 }
 
@@ -76,12 +86,7 @@ const CLOCK_SLACK_SECONDS: f64 = 0.000_1;
 ///
 /// # Errors
 /// With every difference, one a line.
-pub fn assert_exactly(
-    spans: &[Span],
-    exchanges: &[Exchange],
-    servers: &[Server],
-    client: &str,
-) -> Result<()> {
+pub fn assert_exactly(spans: &[Span], exchanges: &[Exchange], servers: &[Server]) -> Result<()> {
     let mut differences = Vec::new();
     let mut left: BTreeMap<Key, Vec<&Span>> = BTreeMap::new();
     for span in spans {
@@ -96,7 +101,7 @@ pub fn assert_exactly(
         };
         for (kind, service, pids) in [
             ("SERVER", &*server.service, &*server.pids),
-            ("CLIENT", client, &[exchange.client_pid][..]),
+            ("CLIENT", &*exchange.client, &[exchange.client_pid][..]),
         ] {
             let key = Key {
                 kind: kind.to_owned(),

@@ -26,11 +26,20 @@ impl Nats {
 
     /// # Errors
     /// When nats-server is missing or does not start.
+    pub fn on_port(port: u16) -> Result<Self> {
+        Self::launch(port, &[])
+    }
+
+    /// # Errors
+    /// When nats-server is missing or does not start.
     pub fn with_arguments(more: &[&str]) -> Result<Self> {
+        Self::launch(tools::free_port()?, more)
+    }
+
+    fn launch(port: u16, more: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("wirespan-nats-")
             .tempdir()?;
-        let port = tools::free_port()?;
         let number = port.to_string();
         let arguments = ["--addr", "127.0.0.1", "--port", &number]
             .into_iter()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::expect::Server;
 use crate::process::Running;
 use crate::{Certificate, process, tools};
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub sendfile: bool,
     /// 0: connections are closed after each answer.
     pub keepalive_requests: u32,
+    /// Plain and TLS; free ones where none are given.
+    pub ports: Option<(u16, u16)>,
 }
 
 impl Default for Options {
@@ -48,6 +51,7 @@ impl Default for Options {
             workers: 1,
             sendfile: true,
             keepalive_requests: 1_000_000,
+            ports: None,
         }
     }
 }
@@ -61,7 +65,10 @@ impl Nginx {
             .tempdir()?;
         let certificate = Certificate::make(folder.path())?;
         write_files(folder.path())?;
-        let (port, tls_port) = (tools::free_port()?, tools::free_port()?);
+        let (port, tls_port) = match options.ports {
+            Some(ports) => ports,
+            None => (tools::free_port()?, tools::free_port()?),
+        };
         let path = folder.path().join("nginx.conf");
         std::fs::write(&path, configuration(folder.path(), port, tls_port, options))?;
         let arguments = [
@@ -89,6 +96,15 @@ impl Nginx {
             certificate,
             workers,
         })
+    }
+
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server {
+            ports: vec![self.port, self.tls_port],
+            pids: self.workers.clone(),
+            service: "nginx".into(),
+        }
     }
 
     /// Processes that answer requests.
@@ -170,6 +186,7 @@ fn configuration(folder: &Path, port: u16, tls_port: u16, options: Options) -> S
         workers,
         sendfile,
         keepalive_requests,
+        ..
     } = options;
     let sendfile = if sendfile { "on" } else { "off" };
     let folder = folder.display();

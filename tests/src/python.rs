@@ -1,14 +1,16 @@
 //! Python programs: an HTTP service, plain or TLS, and a client over TLS.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::expect::{Exchange, Request};
+use crate::expect::{Exchange, Request, Server};
 use crate::process::Running;
-use crate::{Certificate, process, tools};
+use crate::{Certificate, tools};
 
 const SERVICE: &str = include_str!("service.py");
 const CLIENT: &str = include_str!("client.py");
@@ -68,6 +70,15 @@ impl Python {
     }
 
     #[must_use]
+    pub fn server(&self) -> Server {
+        Server {
+            ports: vec![self.port],
+            pids: vec![self.pid()],
+            service: "python3".into(),
+        }
+    }
+
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -90,53 +101,72 @@ impl Python {
 
 #[derive(Deserialize)]
 struct Line {
-    method: String,
-    path: String,
     status: u16,
     bytes: u64,
     seconds: f64,
 }
 
-/// One TLS connection by Python's `http.client`; one exchange for each step of method and path.
-///
-/// # Errors
-/// When a request fails.
-pub fn tls_client(
+/// Python's `http.client` on one TLS connection, open until this is dropped.
+#[derive(Debug)]
+pub struct TlsClient {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
     port: u16,
-    certificate: &Certificate,
-    steps: &[(&str, &str)],
-) -> Result<Vec<Exchange>> {
-    let folder = tempfile::tempdir()?;
-    let script = folder.path().join("client.py");
-    std::fs::write(&script, CLIENT)?;
-    let mut arguments = vec![
-        script.into_os_string(),
-        port.to_string().into(),
-        certificate.certificate.clone().into(),
-    ];
-    arguments.extend(
-        steps
-            .iter()
-            .flat_map(|(method, path)| [(*method).into(), (*path).into()]),
-    );
-    let finished = process::run(
-        folder.path(),
-        &tools::python()?,
-        arguments,
-        Duration::from_secs(60),
-    )?;
-    ensure!(
-        finished.status.success(),
-        "the Python client failed: {}",
-        finished.errors
-    );
-    let exchange = |line: &str| {
-        let line: Line = serde_json::from_str(line).context("a line of the Python client")?;
-        let request = Request::new(&line.method, &line.path);
+    _folder: TempDir,
+}
+
+impl TlsClient {
+    /// Connects with its first request.
+    ///
+    /// # Errors
+    /// When Python is missing.
+    pub fn start(port: u16, certificate: &Certificate) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let script = folder.path().join("client.py");
+        std::fs::write(&script, CLIENT)?;
+        let mut child = Command::new(tools::program("setpriv")?)
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(tools::python()?)
+            .arg(&script)
+            .arg(port.to_string())
+            .arg(&certificate.certificate)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start Python")?;
+        let requests = child.stdin.take().context("its standard input")?;
+        let answers = BufReader::new(child.stdout.take().context("its standard output")?);
+        Ok(Self {
+            child,
+            requests,
+            answers,
+            port,
+            _folder: folder,
+        })
+    }
+
+    /// The client itself bounds the time that this takes.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub fn request(&mut self, method: &str, target: &str) -> Result<Exchange> {
+        writeln!(self.requests, "{method} {target}").context("the Python client has ended")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let line: Line = serde_json::from_str(&line).context("a line of the Python client")?;
+        let request = Request::new(method, target);
+        let exchange = Exchange::new(request, line.status, line.seconds, self.port);
         Ok(Exchange {
             response_bytes: Some(line.bytes),
-            ..Exchange::new(request, line.status, line.seconds, port, finished.pid)
+            ..exchange.by("python3", self.child.id())
         })
-    };
-    finished.output.lines().map(exchange).collect()
+    }
+}
+
+impl Drop for TlsClient {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -5,7 +5,8 @@ use anyhow::Result;
 use wirespan_tests::client::Connection;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::nginx::{LARGE_BYTES, Options};
-use wirespan_tests::{Nats, Nginx, Python, python};
+use wirespan_tests::python::TlsClient;
+use wirespan_tests::{Nats, Nginx, Python};
 
 #[test]
 fn nginx_answers_curl_plain_and_tls() -> Result<()> {
@@ -65,15 +66,12 @@ fn pipelined_and_split_requests_are_answered() -> Result<()> {
 fn python_serves_and_asks_over_tls() -> Result<()> {
     let python = Python::tls()?;
     let certificate = python.certificate.as_ref().expect("a TLS service has one");
-    let exchanges = python::tls_client(
-        python.port,
-        certificate,
-        &[
-            ("GET", "/items/7"),
-            ("POST", "/items?x=1"),
-            ("GET", "/chunked?n=3"),
-        ],
-    )?;
+    let mut client = TlsClient::start(python.port, certificate)?;
+    let exchanges = [
+        client.request("GET", "/items/7")?,
+        client.request("POST", "/items?x=1")?,
+        client.request("GET", "/chunked?n=3")?,
+    ];
     let statuses: Vec<u16> = exchanges.iter().map(|exchange| exchange.status).collect();
     assert_eq!(statuses, [200, 201, 200]);
     assert!(exchanges[2].response_bytes > Some(20));
