@@ -71,6 +71,14 @@ impl Agent {
         )
     }
 
+    /// `wirespan run` that parses everything and prints nothing.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn quiet<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::start("none", arguments)
+    }
+
     fn start<S: Into<OsString>>(
         output: &str,
         arguments: impl IntoIterator<Item = S>,

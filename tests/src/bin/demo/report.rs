@@ -10,8 +10,8 @@ use wirespan_tests::Span;
 const LINES: usize = 12;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Style {
-    pub colour: bool,
+pub(crate) struct Style {
+    pub(crate) colour: bool,
 }
 
 /// Codes of ANSI terminals.
@@ -22,11 +22,11 @@ const GREEN: &str = "32";
 const CYAN: &str = "36";
 
 impl Style {
-    pub fn heading(self, text: &str) {
+    pub(crate) fn heading(self, text: &str) {
         println!("\n{}", self.paint(BOLD, text));
     }
 
-    pub fn item(self, name: &str, value: &str) {
+    pub(crate) fn item(self, name: &str, value: &str) {
         println!(
             "  {} {}",
             self.paint(CYAN, &format!("{name:<16}")),
@@ -35,7 +35,7 @@ impl Style {
     }
 
     /// Some lines, spread over all spans so that every kind of traffic shows.
-    pub fn spans(self, spans: &[Span], subjects: &[String]) {
+    pub(crate) fn spans(self, spans: &[Span], subjects: &[String]) {
         let step = spans.len().div_ceil(LINES).max(1);
         for (span, subject) in spans.iter().zip(subjects).step_by(step) {
             let kind = if span.kind == "SERVER" {
@@ -70,7 +70,7 @@ impl Style {
     }
 
     #[must_use]
-    pub fn table(self, spans: &[Span]) -> Table {
+    pub(crate) fn table(self, spans: &[Span]) -> Table {
         let mut rows: BTreeMap<(&str, &str, &str, &str), Vec<&Span>> = BTreeMap::new();
         for span in spans {
             let key = (

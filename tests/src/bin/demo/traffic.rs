@@ -5,7 +5,7 @@ use wirespan_tests::curl::Curl;
 use wirespan_tests::{Exchange, Nginx, Python};
 
 /// Plain and TLS, keep-alive, bodies both ways, chunked, errors, and one slow endpoint.
-pub fn send(nginx: &Nginx, orders: &Python) -> Result<Vec<Exchange>> {
+pub(crate) fn send(nginx: &Nginx, orders: &Python) -> Result<Vec<Exchange>> {
     let upload = nginx.folder().join("root/text.txt");
     let curl = || Curl::new().option("--insecure");
     let mut exchanges = Vec::new();

@@ -1,0 +1,49 @@
+//! What Wirespan costs, measured against the same thing without it.
+//!
+//! `bench [NAME…]` runs the named benchmarks or all, prints a line for each figure and writes
+//! `target/bench/NAME.json`. `WIRESPAN_BENCH_SHORT=1` gives a short form that only shows that they
+//! run. Nothing here is a test: a busy machine changes every figure, ratios least.
+
+mod nginx;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+type Bench = fn() -> Result<report::Report>;
+
+const ALL: [(&str, Bench); 1] = [("nginx", nginx::measure)];
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(names: Vec<String>) -> Result<()> {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| ALL.iter().all(|(known, _)| known != name))
+    {
+        bail!(
+            "there is no benchmark {unknown:?}: there are {:?}",
+            ALL.map(|(name, _)| name)
+        );
+    }
+    for (name, bench) in ALL {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            bench()?.publish(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether only to show that the benchmarks run.
+fn short() -> bool {
+    std::env::var_os("WIRESPAN_BENCH_SHORT").is_some_and(|value| value == "1")
+}
