@@ -1,0 +1,124 @@
+//! What the host tells the kernel side before it is loaded.
+
+/// Offsets, in bytes, of the kernel's structures, read by the host from the running kernel's BTF
+/// and from the trace points' format files.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    pub task_files: u32,
+    pub task_group_leader: u32,
+    pub task_start_boottime: u32,
+    pub files_fdt: u32,
+    pub fdt_max_fds: u32,
+    pub fdt_fd: u32,
+    pub file_inode: u32,
+    pub file_private_data: u32,
+    pub inode_mode: u32,
+    pub inode_ino: u32,
+    pub socket_sk: u32,
+    pub sock_type: u32,
+    pub sock_protocol: u32,
+    pub sock_shutdown: u32,
+    pub skc_family: u32,
+    pub skc_state: u32,
+    pub skc_daddr: u32,
+    pub skc_rcv_saddr: u32,
+    pub skc_dport: u32,
+    pub skc_num: u32,
+    pub skc_v6_daddr: u32,
+    pub skc_v6_rcv_saddr: u32,
+    pub skc_net: u32,
+    pub net_ns_inum: u32,
+    pub tcp_write_seq: u32,
+    pub tcp_snd_nxt: u32,
+    pub tcp_copied_seq: u32,
+    pub tcp_rcv_nxt: u32,
+    pub tcp_bytes_sent: u32,
+    pub tcp_bytes_retrans: u32,
+    pub tcp_bytes_received: u32,
+    /// Fields of the trace points.
+    pub set_state_skaddr: u32,
+    pub set_state_oldstate: u32,
+    pub set_state_newstate: u32,
+    pub set_state_protocol: u32,
+    pub destroy_skaddr: u32,
+    pub receive_reset_skaddr: u32,
+    pub send_reset_skaddr: u32,
+}
+
+/// How many sets of extra agents can be left out.
+pub const AGENTS: usize = 4;
+
+/// Settings of one run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Thread groups whose sockets are never reported: this agent, and others; 0 is none.
+    pub agents: [u32; AGENTS],
+    /// How many rings there are.
+    pub rings: u32,
+    /// Bytes of one call that are copied at most.
+    pub call_bytes: u32,
+    /// Bytes of each side of an undecided connection that are copied.
+    pub unknown_bytes: u32,
+    /// Copy everything, whatever the verdicts say.
+    pub copy_all: u32,
+    /// Only processes in `FILTER_TGIDS` or ports in `FILTER_PORTS`: bits of [`filter`].
+    pub filter: u32,
+    pub reserved: u32,
+}
+
+/// Bits of [`Settings::filter`].
+pub mod filter {
+    pub const TGID: u32 = 1;
+    pub const PORT: u32 = 2;
+}
+
+/// Bytes of a call that are copied unless the settings say otherwise: holds all but bulk
+/// transfers, whose bodies nobody reads to the end.
+pub const DEFAULT_CALL_BYTES: u32 = 256 * 1024;
+/// Bytes of each side of an undecided connection: enough for a parser to recognise itself, and for
+/// what piles up until its verdict is back.
+pub const DEFAULT_UNKNOWN_BYTES: u32 = 64 * 1024;
+/// Rings at most.
+pub const MAX_RINGS: usize = 64;
+/// The array that host and kernel side share: see [`control`].
+pub const CONTROLS: usize = 4;
+
+/// Indices into the control array.
+pub mod control {
+    /// The host sleeps until it is woken: 1, else 0.
+    pub const WAKE: u32 = 0;
+    /// Probes on TLS libraries are attached: 1, else 0.
+    pub const TLS: u32 = 1;
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            agents: [0; AGENTS],
+            rings: 1,
+            call_bytes: DEFAULT_CALL_BYTES,
+            unknown_bytes: DEFAULT_UNKNOWN_BYTES,
+            copy_all: 0,
+            filter: 0,
+            reserved: 0,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Offsets>() == 38 * 4);
+const _: () = assert!(size_of::<Settings>() == 40);
+
+#[cfg(feature = "user")]
+mod user {
+    // SAFETY: both are `#[repr(C)]` integers without padding, as their asserted sizes show.
+    #[expect(unsafe_code, reason = "aya's marker for types that are plain bytes")]
+    unsafe impl aya::Pod for super::Offsets {}
+    // SAFETY: as above.
+    #[expect(unsafe_code, reason = "aya's marker for types that are plain bytes")]
+    unsafe impl aya::Pod for super::Settings {}
+    // SAFETY: as above.
+    #[expect(unsafe_code, reason = "aya's marker for types that are plain bytes")]
+    unsafe impl aya::Pod for crate::state::Verdict {}
+}

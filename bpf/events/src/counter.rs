@@ -1,0 +1,63 @@
+//! What the kernel side counts, each in a slot of a per-CPU array of 64-bit numbers.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
+        /// Index into the map `COUNTERS`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Counter {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Counter {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Name in metrics.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)+
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Records handed to the host.
+    Records = "records",
+    /// Payload bytes copied.
+    CopiedBytes = "copied_bytes",
+    /// Records that found no room in the ring, not even without their payload.
+    RingFull = "ring_full",
+    /// Bytes of those.
+    RingFullBytes = "ring_full_bytes",
+    /// Bytes whose record found room only without its payload.
+    RingShortenedBytes = "ring_shortened_bytes",
+    /// Calls in flight that could not be remembered.
+    InFlightFull = "in_flight_full",
+    /// Sockets that could not be remembered.
+    SocketsFull = "sockets_full",
+    /// Bytes left out because a call had more than is copied of one call.
+    LimitBytes = "limit_bytes",
+    /// Bytes whose memory could not be read.
+    FaultBytes = "fault_bytes",
+    /// Bytes that took a road that cannot be copied from.
+    UnobservedBytes = "unobserved_bytes",
+    /// Bytes that passed on connections that are ignored.
+    IgnoredBytes = "ignored_bytes",
+    /// Bytes of undecided connections beyond what is copied of one.
+    UndecidedBytes = "undecided_bytes",
+    /// Bytes of ciphertext whose plaintext was observed.
+    CiphertextBytes = "ciphertext_bytes",
+    /// TLS objects that could not be remembered.
+    TlsFull = "tls_full",
+    /// Plaintext whose socket is not known.
+    TlsUnbound = "tls_unbound",
+    /// A socket that was found in place of another whose end was not seen.
+    Replaced = "replaced",
+}
+
+/// Slots of the map.
+pub const COUNTERS: usize = 32;
+const _: () = assert!(Counter::ALL.len() <= COUNTERS);

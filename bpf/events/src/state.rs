@@ -1,0 +1,26 @@
+//! Values of maps that both sides touch.
+
+/// What the host decided about a connection; value of the map `VERDICTS`, keyed by `sk`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The verdict counts only for the socket with this inode.
+    pub inode: u64,
+    /// Nothing below these positions is wanted, by direction.
+    pub skip_until: [u64; 2],
+    /// See [`verdict`].
+    pub kind: u32,
+    pub reserved: u32,
+}
+
+/// Kinds of [`Verdict`].
+pub mod verdict {
+    /// Copy a limited number of bytes of each side.
+    pub const UNKNOWN: u32 = 0;
+    /// Copy everything above the skipped positions.
+    pub const WANTED: u32 = 1;
+    /// Copy nothing, keep counting.
+    pub const IGNORED: u32 = 2;
+}
+
+const _: () = assert!(size_of::<Verdict>() == 32);
