@@ -1,0 +1,133 @@
+//! The same conversation in other pieces.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use super::{Conversation, Report, Step, replay};
+use crate::Parser;
+
+/// Presents the conversation cut at every single place (up to `singles` places, evenly spread),
+/// byte by byte, and `randoms` times at random places, in batches of several sizes, and compares
+/// the reports with the uncut one. Returns that.
+///
+/// # Panics
+/// With the cuts and both reports when two differ.
+pub fn check_cuts<P: Parser>(
+    conversation: &Conversation,
+    singles: usize,
+    randoms: usize,
+) -> Report {
+    let whole = replay::<P>(conversation, 1);
+    let check = |cut: &Conversation, batch: usize, how: &str| {
+        let report = replay::<P>(cut, batch);
+        assert_eq!(
+            report, whole,
+            "cut {how}, in batches of {batch}, gives something else than uncut"
+        );
+    };
+    for batch in [2, 3, 1000] {
+        check(conversation, batch, "nowhere");
+    }
+    let total = bytes_of(conversation);
+    let stride = total.div_ceil(singles.max(1)).max(1);
+    for at in (1..total).step_by(stride) {
+        let cut = cut(conversation, |offset| offset == at);
+        check(&cut, 1, &format!("at {at}"));
+        check(&cut, 1000, &format!("at {at}"));
+    }
+    let bytewise = cut(conversation, |_| true);
+    for batch in [1, 7, 1000] {
+        check(&bytewise, batch, "at every byte");
+    }
+    let seed = RandomState::new().hash_one(0);
+    for round in 0..randoms {
+        let mut random = Random(seed.wrapping_add(round as u64));
+        let often = 1 + random.below(40);
+        let cut = cut(conversation, |_| random.below(often) == 0);
+        let batch = 1 + Random(seed ^ round as u64).below(20) as usize;
+        check(
+            &cut,
+            batch,
+            &format!("at random (seed {seed}, round {round})"),
+        );
+    }
+    whole
+}
+
+/// The conversation with one step of data lost, for each of them.
+pub fn removals(conversation: &Conversation) -> impl Iterator<Item = (usize, Conversation)> {
+    conversation
+        .steps
+        .iter()
+        .enumerate()
+        .filter_map(|(index, step)| {
+            let Step::Data { side, time, bytes } = step else {
+                return None;
+            };
+            let mut damaged = conversation.clone();
+            let gap = Step::Gap {
+                side: *side,
+                time: *time,
+                len: bytes.len() as u64,
+                cause: crate::Cause::Lost,
+            };
+            *damaged.steps.get_mut(index)? = gap;
+            Some((index, damaged))
+        })
+}
+
+fn bytes_of(conversation: &Conversation) -> usize {
+    let len = |step: &Step| {
+        if let Step::Data { bytes, .. } = step {
+            bytes.len()
+        } else {
+            0
+        }
+    };
+    conversation.steps.iter().map(len).sum()
+}
+
+/// Cuts before each byte for whose number (over all data steps) `here` is true. Pieces keep the
+/// time of the step.
+fn cut(conversation: &Conversation, mut here: impl FnMut(usize) -> bool) -> Conversation {
+    let mut offset = 0;
+    let mut result = conversation.clone();
+    result.steps.clear();
+    for step in &conversation.steps {
+        let Step::Data { side, time, bytes } = step else {
+            result.steps.push(step.clone());
+            continue;
+        };
+        let mut piece = Vec::new();
+        for &byte in bytes {
+            if here(offset) && !piece.is_empty() {
+                result.steps.push(Step::Data {
+                    side: *side,
+                    time: *time,
+                    bytes: std::mem::take(&mut piece),
+                });
+            }
+            piece.push(byte);
+            offset += 1;
+        }
+        result.steps.push(Step::Data {
+            side: *side,
+            time: *time,
+            bytes: piece,
+        });
+    }
+    result
+}
+
+/// SplitMix64: enough to choose places.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit.max(1)
+    }
+}
