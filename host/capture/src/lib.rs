@@ -9,6 +9,7 @@ pub mod error;
 pub mod event;
 pub mod live;
 pub mod process;
+pub mod recording;
 pub mod source;
 
 pub use error::CaptureError;

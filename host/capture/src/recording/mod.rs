@@ -1,0 +1,12 @@
+//! Recordings: socket events in a file, so that the same traffic can be looked at again.
+//!
+//! The format is described in `docs/recording.md`. A recording holds what programs sent and
+//! received, TLS in plaintext: it is readable by its owner only.
+
+mod format;
+mod reader;
+mod writer;
+
+pub use format::{MAGIC, VERSION};
+pub use reader::RecordingSource;
+pub use writer::{RecordingWriter, Totals};
