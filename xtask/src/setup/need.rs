@@ -1,0 +1,106 @@
+//! What a machine must have, why, and how to see whether it has it.
+
+use std::process::Command;
+
+use crate::command;
+
+/// What somebody wants to do; each later one needs what `Build` needs too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    Build,
+    Test,
+    Bench,
+    Kernels,
+    Ci,
+}
+
+/// One thing to have, and where Debian 12 has it.
+pub(crate) struct Need {
+    pub(crate) name: &'static str,
+    pub(crate) why: &'static str,
+    pub(crate) packages: &'static [&'static str],
+    purposes: &'static [Purpose],
+    check: Check,
+}
+
+enum Check {
+    Program(&'static str),
+    /// A program that must also succeed with these arguments.
+    Works(&'static str, &'static [&'static str]),
+}
+
+impl Need {
+    pub(crate) fn is_for(&self, purposes: &[Purpose]) -> bool {
+        self.purposes
+            .iter()
+            .any(|purpose| purposes.contains(purpose))
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        match self.check {
+            Check::Program(program) => command::find(program).is_some(),
+            Check::Works(program, arguments) => command::find(program)
+                .is_some_and(|path| command::succeeds(Command::new(path).args(arguments))),
+        }
+    }
+}
+
+/// What comes from the distribution, the kernel and wasm toolchains apart.
+pub(crate) const NEEDS: &[Need] = &[
+    Need {
+        name: "a C compiler and linker",
+        why: "links every program, compiles the C parts of ring and zstd",
+        packages: &["gcc", "libc6-dev"],
+        purposes: &[Purpose::Build],
+        check: Check::Program("cc"),
+    },
+    Need {
+        name: "nginx",
+        why: "a real server that tests and the demo watch, plain and over TLS",
+        packages: &["nginx"],
+        purposes: &[Purpose::Test, Purpose::Bench],
+        check: Check::Program("nginx"),
+    },
+    Need {
+        name: "nats-server",
+        why: "the spans of tests and the demo arrive there",
+        packages: &["nats-server"],
+        purposes: &[Purpose::Test, Purpose::Bench],
+        check: Check::Program("nats-server"),
+    },
+    Need {
+        name: "curl",
+        why: "the client of tests and the demo",
+        packages: &["curl", "ca-certificates"],
+        purposes: &[Purpose::Test, Purpose::Bench],
+        check: Check::Works("curl", &["--version"]),
+    },
+    Need {
+        name: "openssl",
+        why: "makes the certificates of the TLS tests",
+        packages: &["openssl"],
+        purposes: &[Purpose::Test, Purpose::Bench],
+        check: Check::Works("openssl", &["version"]),
+    },
+    Need {
+        name: "python3 with ssl",
+        why: "a second TLS server and client, with another TLS loop than nginx",
+        packages: &["python3"],
+        purposes: &[Purpose::Test, Purpose::Bench],
+        check: Check::Works("python3", &["-c", "import ssl, http.server"]),
+    },
+    Need {
+        name: "wrk",
+        why: "makes the load of the benchmarks",
+        packages: &["wrk"],
+        purposes: &[Purpose::Bench],
+        check: Check::Program("wrk"),
+    },
+    Need {
+        name: "qemu-system-x86_64",
+        why: "boots other kernels",
+        packages: &["qemu-system-x86"],
+        purposes: &[Purpose::Kernels],
+        check: Check::Program("qemu-system-x86_64"),
+    },
+];
