@@ -1,9 +1,29 @@
 //! The running kernel as a source of socket events.
+//!
+//! [`load`] brings the programs of `bpf/probes` into the kernel, which write records into [`ring`]s;
+//! [`decode`] turns them into events, and [`source`] puts that behind the common trait. What the
+//! kernel is like is read by [`offsets`] and [`tracefs`], which processes use TLS by [`tls`].
 
+mod bpf;
 pub mod btf;
+pub mod capability;
+pub mod config;
+pub mod counters;
+mod decode;
 pub mod elf;
+pub mod features;
 pub mod library;
+mod load;
 pub mod maps;
 pub mod offsets;
+mod probes;
+mod ring;
+pub mod source;
 pub mod tls;
 pub mod tracefs;
+mod verdicts;
+
+pub use config::{LiveConfig, LiveReport, ProbeSet};
+pub use counters::{HostCounters, LiveCounters};
+pub use source::LiveSource;
+pub use wirespan_events::Counter;

@@ -122,6 +122,8 @@ const MEMBERS: &[Wanted] = &[
     // Bit fields before 5.6.
     required("OFF_SOCK_TYPE", "sock", &["sk_type"], 2),
     required("OFF_SOCK_PROTOCOL", "sock", &["sk_protocol"], 2),
+    // Without it the end of what a peer sends is not seen.
+    optional("OFF_SOCK_SHUTDOWN", "sock", &["sk_shutdown"], 1),
     // TCP's own positions.
     required("OFF_TCP_WRITE_SEQ", "tcp_sock", &["write_seq"], 4),
     required("OFF_TCP_COPIED_SEQ", "tcp_sock", &["copied_seq"], 4),

@@ -1,0 +1,268 @@
+//! Copies the bytes of a call into records.
+//!
+//! The cursor lives in the entry of the call in flight, which is the thread's own. For the verifier
+//! this has a second use: what is loaded from a map is unknown to it, so the states at the head of
+//! the loop differ in the counter alone.
+
+use core::ffi::c_void;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::bpf_probe_read_user as probe_read_user;
+use wirespan_events::{CLASSES, Counter, Data, kind, missing};
+
+use crate::maps::{Call, count};
+use crate::report;
+
+/// Stretches of memory, or chunks of the largest class, of one call. `UIO_FASTIOV` is 8, writers
+/// of many pieces use 16 to 64; what is beyond is reported as one stretch that was not copied.
+const STEPS: u32 = 96;
+
+/// Layout of `struct mmsghdr` on 64-bit: a `msghdr` of 56 bytes, the length, padding.
+const MESSAGE_SIZE: u64 = 64;
+const MESSAGE_LEN: u64 = 56;
+/// `msg_iov` and `msg_iovlen` in `struct msghdr`.
+pub const MESSAGE_IOV: u64 = 16;
+
+#[repr(C)]
+struct Chunk<const N: usize> {
+    data: Data,
+    payload: [u8; N],
+}
+
+/// Reads a value of the current process; `None` where the memory is not there.
+#[inline(always)]
+pub fn user<T>(address: u64) -> Option<T> {
+    // SAFETY: the helper checks the address and fails where it is bad.
+    unsafe { bpf_probe_read_user(address as *const T) }.ok()
+}
+
+/// Writes records for all of the call's bytes: copied ones as far as the budget goes, and one for
+/// the rest.
+///
+/// # Safety
+/// `call` is a value of the map of calls, which no other thread uses.
+#[inline(always)]
+pub unsafe fn copy(call: *mut Call, ring: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        for _ in 0..STEPS {
+            if !step(call, ring) {
+                break;
+            }
+        }
+        let left = (*call).left;
+        if left == 0 {
+            return;
+        }
+        let mut position = (*call).position;
+        let end = position.wrapping_add(left);
+        if end < (*call).skip_until {
+            return;
+        }
+        if position < (*call).skip_until {
+            position = (*call).skip_until;
+        }
+        match (*call).cause {
+            missing::LIMIT => count(Counter::LimitBytes, left),
+            missing::UNOBSERVED => count(Counter::UnobservedBytes, left),
+            missing::FAULT => count(Counter::FaultBytes, left),
+            missing::RING => count(Counter::RingShortenedBytes, left),
+            _ => {}
+        }
+        (*call).position = position;
+        bare(call, ring, end.wrapping_sub(position), (*call).cause);
+    }
+}
+
+/// One stretch of memory, or one chunk of it. False when nothing more is to be copied.
+#[inline(always)]
+unsafe fn step(call: *mut Call, ring: *mut c_void) -> bool {
+    // SAFETY: as in `copy`.
+    unsafe {
+        if (*call).left == 0 || (*call).budget == 0 {
+            return false;
+        }
+        if (*call).message_left == 0 {
+            if (*call).messages_left == 0 {
+                return false;
+            }
+            let message = (*call).message;
+            let Some([iov, iov_left]) = user::<[u64; 2]>(message + MESSAGE_IOV) else {
+                (*call).cause = missing::FAULT;
+                return false;
+            };
+            (*call).message_left = message_len(message);
+            (*call).iov = iov;
+            (*call).iov_left = iov_left as u32;
+            (*call).segment_left = 0;
+            (*call).message = message + MESSAGE_SIZE;
+            (*call).messages_left -= 1;
+            if (*call).message_left == 0 {
+                return true;
+            }
+        }
+        if (*call).segment_left == 0 {
+            if (*call).iov_left == 0 {
+                return false;
+            }
+            let Some([segment, len]) = user::<[u64; 2]>((*call).iov) else {
+                (*call).cause = missing::FAULT;
+                return false;
+            };
+            (*call).iov += 16;
+            (*call).iov_left -= 1;
+            (*call).segment = segment;
+            (*call).segment_left = len;
+            if len == 0 {
+                return true;
+            }
+        }
+        let mut len = (*call).segment_left;
+        if len > (*call).message_left {
+            len = (*call).message_left;
+        }
+        let position = (*call).position;
+        let skip_until = (*call).skip_until;
+        if position < skip_until {
+            let below = skip_until - position;
+            if below <= len {
+                // The host waits for the stream to get here.
+                len = below;
+                bare(call, ring, len, missing::UNWANTED);
+            }
+            advance(call, len);
+            return true;
+        }
+        if len > u64::from((*call).budget) {
+            len = u64::from((*call).budget);
+        }
+        if len > CLASSES[3] as u64 {
+            len = CLASSES[3] as u64;
+        }
+        (*call).length = len as u32;
+        if len <= CLASSES[0] as u64 {
+            chunk::<{ CLASSES[0] }>(call, ring);
+        } else if len <= CLASSES[1] as u64 {
+            chunk::<{ CLASSES[1] }>(call, ring);
+        } else if len <= CLASSES[2] as u64 {
+            chunk::<{ CLASSES[2] }>(call, ring);
+        } else {
+            chunk::<{ CLASSES[3] }>(call, ring);
+        }
+        let len = u64::from((*call).length);
+        (*call).budget -= (*call).length;
+        advance(call, len);
+        true
+    }
+}
+
+#[inline(always)]
+unsafe fn advance(call: *mut Call, len: u64) {
+    // SAFETY: as in `copy`.
+    unsafe {
+        (*call).position = (*call).position.wrapping_add(len);
+        (*call).segment = (*call).segment.wrapping_add(len);
+        (*call).segment_left = (*call).segment_left.wrapping_sub(len);
+        (*call).message_left = (*call).message_left.wrapping_sub(len);
+        (*call).left = (*call).left.wrapping_sub(len);
+    }
+}
+
+/// Copies `call.length` bytes of the segment, at least 1 and at most `N`.
+#[inline(always)]
+unsafe fn chunk<const N: usize>(call: *mut Call, ring: *mut c_void) {
+    // SAFETY: as in `copy`; the reservation is as large as the record, and what is not written of
+    // it lies behind the record's length.
+    unsafe {
+        let Some(record) = report::reserve::<Chunk<N>>(ring) else {
+            let len = u64::from((*call).length);
+            count(Counter::RingShortenedBytes, len);
+            bare(call, ring, len, missing::RING);
+            return;
+        };
+        // Read again and masked, for the verifier to see a bound that the compiler cannot drop.
+        let len = (read_volatile(&raw const (*call).length).wrapping_sub(1) & (N as u32 - 1)) + 1;
+        let payload = (&raw mut (*record).payload).cast::<c_void>();
+        let failed = probe_read_user(payload, len, (*call).segment as *const c_void) != 0;
+        let (captured, cause) = if failed {
+            (0, missing::FAULT)
+        } else {
+            (len, missing::UNWANTED)
+        };
+        if failed {
+            count(Counter::FaultBytes, len.into());
+        } else {
+            count(Counter::CopiedBytes, len.into());
+        }
+        fill(&raw mut (*record).data, call, len.into(), captured, cause);
+        report::submit(record);
+    }
+}
+
+/// Reports `len` bytes at the cursor without copying them.
+#[inline(always)]
+unsafe fn bare(call: *mut Call, ring: *mut c_void, len: u64, cause: u8) {
+    // SAFETY: as in `copy`.
+    unsafe {
+        let Some(record) = report::reserve::<Data>(ring) else {
+            count(Counter::RingFull, 1);
+            count(Counter::RingFullBytes, len);
+            (*call).lost = (*call).lost.wrapping_add(len);
+            return;
+        };
+        fill(record, call, len, 0, cause);
+        report::submit(record);
+    }
+}
+
+#[inline(always)]
+unsafe fn fill(data: *mut Data, call: *mut Call, len: u64, captured: u32, cause: u8) {
+    // SAFETY: as in `copy`; `data` lies in a reservation.
+    unsafe {
+        data.write(Data {
+            header: report::header(
+                kind::DATA,
+                size_of::<Data>() as u32 + captured,
+                (*call).sk,
+                (*call).inode,
+                (*call).exit,
+            ),
+            entry: (*call).entry,
+            position: (*call).position,
+            bytes: len,
+            tls: (*call).tls,
+            captured,
+            tgid: (*call).tgid,
+            tid: (*call).tid,
+            flags: (*call).data_flags,
+            direction: (*call).direction,
+            layer: (*call).layer,
+            call: (*call).call,
+            missing: cause,
+            reserved: 0,
+        });
+    }
+}
+
+/// Bytes that were sent or received with one message of a vector.
+#[inline(always)]
+fn message_len(message: u64) -> u64 {
+    user::<u32>(message + MESSAGE_LEN).unwrap_or(0).into()
+}
+
+/// Bytes of all messages of a vector, of which `count` were sent or received.
+#[inline(always)]
+pub fn messages_len(mut message: u64, count: u64) -> u64 {
+    /// `UIO_MAXIOV`: the kernel takes no more.
+    const MOST: u64 = 1024;
+    let mut total = 0u64;
+    for index in 0..MOST {
+        if index >= count {
+            break;
+        }
+        total = total.wrapping_add(message_len(message));
+        message += MESSAGE_SIZE;
+    }
+    total
+}

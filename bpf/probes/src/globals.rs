@@ -1,0 +1,102 @@
+//! What the host sets before it loads the programs.
+
+use core::ptr::read_volatile;
+
+use wirespan_events::config::{AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
+use wirespan_events::{Offsets, Settings};
+
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets {
+    task_files: 0,
+    task_group_leader: 0,
+    task_start_boottime: 0,
+    files_fdt: 0,
+    fdt_max_fds: 0,
+    fdt_fd: 0,
+    file_inode: 0,
+    file_private_data: 0,
+    inode_mode: 0,
+    inode_ino: 0,
+    socket_sk: 0,
+    sock_type: 0,
+    sock_protocol: 0,
+    sock_shutdown: 0,
+    skc_family: 0,
+    skc_state: 0,
+    skc_daddr: 0,
+    skc_rcv_saddr: 0,
+    skc_dport: 0,
+    skc_num: 0,
+    skc_v6_daddr: 0,
+    skc_v6_rcv_saddr: 0,
+    skc_net: 0,
+    net_ns_inum: 0,
+    tcp_write_seq: 0,
+    tcp_snd_nxt: 0,
+    tcp_copied_seq: 0,
+    tcp_rcv_nxt: 0,
+    tcp_bytes_sent: 0,
+    tcp_bytes_retrans: 0,
+    tcp_bytes_received: 0,
+    set_state_skaddr: 0,
+    set_state_oldstate: 0,
+    set_state_newstate: 0,
+    set_state_protocol: 0,
+    destroy_skaddr: 0,
+    receive_reset_skaddr: 0,
+    send_reset_skaddr: 0,
+};
+
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings {
+    agents: [0; AGENTS],
+    rings: 1,
+    call_bytes: DEFAULT_CALL_BYTES,
+    unknown_bytes: DEFAULT_UNKNOWN_BYTES,
+    copy_all: 0,
+    filter: 0,
+    reserved: 0,
+};
+
+/// Reads one offset. Volatile, or the compiler would use the value it was compiled with.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a field of a static.
+        unsafe { $crate::globals::read(&raw const (*$crate::globals::offsets()).$field) as u64 }
+    };
+}
+pub(crate) use offset;
+
+/// Reads one setting.
+macro_rules! setting {
+    ($field:ident) => {
+        // SAFETY: a field of a static.
+        unsafe { $crate::globals::read(&raw const (*$crate::globals::settings()).$field) }
+    };
+}
+pub(crate) use setting;
+
+#[inline(always)]
+pub fn offsets() -> *const Offsets {
+    &raw const OFFSETS
+}
+
+#[inline(always)]
+pub fn settings() -> *const Settings {
+    &raw const SETTINGS
+}
+
+/// # Safety
+/// `field` must be valid for reads.
+#[inline(always)]
+pub unsafe fn read<T: Copy>(field: *const T) -> T {
+    // SAFETY: as the caller promises.
+    unsafe { read_volatile(field) }
+}
+
+/// Whether this thread group is an agent whose sockets must not be reported.
+#[inline(always)]
+pub fn is_agent(tgid: u32) -> bool {
+    let agents: [u32; AGENTS] = setting!(agents);
+    tgid == agents[0] || tgid == agents[1] || tgid == agents[2] || tgid == agents[3]
+}

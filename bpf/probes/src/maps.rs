@@ -1,0 +1,221 @@
+//! The maps, and the values of those that only the kernel side touches.
+
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use wirespan_events::config::{CONTROLS, MAX_RINGS};
+use wirespan_events::counter::COUNTERS as COUNTER_SLOTS;
+use wirespan_events::{Counter, Verdict};
+
+/// Size of the template that the kernel wants to see; the rings that the host puts in are larger.
+const TEMPLATE_RING: usize = 4096;
+/// Threads that can be inside a call at once. Prefilled: 5.10 wants it so for tracing programs.
+const CALLS_IN_FLIGHT: usize = 32 * 1024;
+/// Sockets that are followed at once.
+const MAX_SOCKETS: usize = 128 * 1024;
+/// Own connections that can be told apart by their addresses.
+const MAX_OWN_FLOWS: usize = 1024;
+/// Processes or ports that a filter can name.
+const MAX_FILTER: usize = 1024;
+/// TLS objects that are followed at once.
+const MAX_TLS: usize = 64 * 1024;
+
+pub type Ring = RingBuf<u8, TEMPLATE_RING>;
+
+#[btf_map]
+pub static RINGS: ArrayOfMaps<Ring, MAX_RINGS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, COUNTER_SLOTS> = PerCpuArray::new();
+
+#[btf_map]
+pub static CONTROL: Array<u32, CONTROLS> = Array::new();
+
+/// By thread.
+#[btf_map]
+pub static IN_FLIGHT: HashMap<u64, Call, CALLS_IN_FLIGHT> = HashMap::new();
+
+/// By address of the socket.
+#[btf_map]
+pub static SOCKETS: HashMap<u64, Socket, MAX_SOCKETS> = HashMap::new();
+
+/// By address of the socket. Least recently used ones go: a verdict that came after the end of its
+/// socket is never looked up again.
+#[btf_map]
+pub static VERDICTS: LruHashMap<u64, Verdict, MAX_SOCKETS> = LruHashMap::new();
+
+/// Sockets that an agent opened and that are not established yet.
+#[btf_map]
+pub static OWN_SOCKETS: LruHashMap<u64, u8, MAX_OWN_FLOWS> = LruHashMap::new();
+
+/// Addresses of own connections, as the other end sees them.
+#[btf_map]
+pub static OWN_FLOWS: LruHashMap<Flow, u8, MAX_OWN_FLOWS> = LruHashMap::new();
+
+#[btf_map]
+pub static FILTER_TGIDS: HashMap<u32, u8, MAX_FILTER> = HashMap::new();
+
+#[btf_map]
+pub static FILTER_PORTS: HashMap<u16, u8, MAX_FILTER> = HashMap::new();
+
+/// Calls of TLS functions, by thread.
+#[btf_map]
+pub static TLS_IN_FLIGHT: HashMap<u64, TlsCall, CALLS_IN_FLIGHT> = HashMap::new();
+
+/// TLS objects.
+#[btf_map]
+pub static TLS_OBJECTS: LruHashMap<TlsKey, TlsObject, MAX_TLS> = LruHashMap::new();
+
+/// A call in flight, and while its bytes are copied the cursor over them: there is no other memory
+/// that is a thread's own.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Call {
+    pub sk: u64,
+    pub inode: u64,
+    pub entry: u64,
+    pub exit: u64,
+    /// Buffer, array of iovecs, message or array of messages, as the call has it.
+    pub argument: u64,
+    /// Address of the next iovec.
+    pub iov: u64,
+    /// Rest of the stretch of memory that is being copied.
+    pub segment: u64,
+    pub segment_left: u64,
+    /// Bytes left of the call.
+    pub left: u64,
+    /// Bytes left of the current message, which is the whole call except for vectors of messages.
+    pub message_left: u64,
+    /// Bytes whose record was lost.
+    pub lost: u64,
+    /// Position of the next byte.
+    pub position: u64,
+    /// Nothing below is wanted.
+    pub skip_until: u64,
+    /// TLS object, for plaintext.
+    pub tls: u64,
+    /// Address of the next message of a vector of messages.
+    pub message: u64,
+    pub messages_left: u32,
+    pub iov_left: u32,
+    /// Bytes that may still be copied.
+    pub budget: u32,
+    /// `write_seq` or `copied_seq` at entry.
+    pub sequence: u32,
+    pub tgid: u32,
+    pub tid: u32,
+    pub data_flags: u32,
+    pub length: u32,
+    pub call: u8,
+    pub direction: u8,
+    pub layer: u8,
+    /// See [`shape`].
+    pub shape: u8,
+    /// Cause for what is not copied after the budget is used up.
+    pub cause: u8,
+    pub reserved: [u8; 3],
+}
+
+/// How a call describes its memory.
+pub mod shape {
+    pub const BUFFER: u8 = 0;
+    pub const IOVECS: u8 = 1;
+    pub const MESSAGE: u8 = 2;
+    pub const MESSAGES: u8 = 3;
+    /// It has none, or what is there must not be copied.
+    pub const NONE: u8 = 4;
+    /// Nothing that passes counts (peeking, out of band).
+    pub const PEEK: u8 = 5;
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Socket {
+    pub inode: u64,
+    /// Last known position of each direction, extended to 64 bits.
+    pub position: [u64; 2],
+    /// Bytes whose record was lost.
+    pub lost: [u64; 2],
+    /// Sequence number of position 0, modulo 2³².
+    pub origin: [u32; 2],
+    /// Bytes of each direction that may still be copied while undecided.
+    pub budget: [u32; 2],
+    /// Times the direction has turned while undecided.
+    pub turns: u32,
+    pub flags: u32,
+    pub last_direction: u8,
+    pub role: u8,
+    pub reserved: [u8; 6],
+}
+
+/// Bits of [`Socket::flags`].
+pub mod socket_flag {
+    /// The open record is with the host.
+    pub const ANNOUNCED: u32 = 1;
+    /// One of the agent's, or its other end; or outside of the filter.
+    pub const HIDDEN: u32 = 2;
+    /// Its plaintext is observed.
+    pub const SECURED: u32 = 4;
+    /// `position` and `origin` are set.
+    pub const POSITIONS: u32 = 8;
+    /// The peer's FIN has been read: `copied_seq` counts it.
+    pub const END_READ: u32 = 16;
+    /// A FIN is being sent: `write_seq` counts it from here on.
+    pub const END_SENT: u32 = 32;
+    pub const RESET: u32 = 64;
+    pub const MID_STREAM: u32 = 128;
+    /// Hidden or not has been decided.
+    pub const DECIDED: u32 = 256;
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Flow {
+    pub local: [u64; 2],
+    pub remote: [u64; 2],
+    pub local_port: u32,
+    pub remote_port: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsCall {
+    pub tls: u64,
+    pub buffer: u64,
+    pub length: u64,
+    /// Where the `_ex` functions put the length; 0 for the others.
+    pub out: u64,
+    pub entry: u64,
+    /// Socket that this call was seen to use; 0 so far.
+    pub sk: u64,
+    pub inode: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsKey {
+    pub tls: u64,
+    pub tgid: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsObject {
+    /// Socket it was seen to use; 0 when none was.
+    pub sk: u64,
+    pub inode: u64,
+    /// Positions of the plaintext.
+    pub position: [u64; 2],
+    /// When it was first seen: its identity when the socket is not known.
+    pub born: u64,
+    /// The plaintext has been announced on that socket.
+    pub announced: u64,
+}
+
+#[inline(always)]
+pub fn count(counter: Counter, by: u64) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: the pointer is to this CPU's slot; a program that preempts this one may lose a
+        // count, never more.
+        unsafe { *slot = (*slot).wrapping_add(by) };
+    }
+}

@@ -1,0 +1,231 @@
+//! Writes records into the ring of the current CPU.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use aya_ebpf::bindings::{
+    BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ringbuf_query,
+    bpf_ringbuf_reserve, bpf_ringbuf_submit,
+};
+use wirespan_events::config::control;
+use wirespan_events::{Close, Counter, End, Header, MAGIC, Open, Secured, VERSION, flag, kind};
+
+use crate::globals::{offset, setting};
+use crate::maps::{CONTROL, RINGS, Ring, Socket, count, socket_flag};
+use crate::walk::{self, kernel};
+
+/// The ring of the current CPU.
+#[inline(always)]
+pub fn ring() -> Option<*mut c_void> {
+    let rings: u32 = setting!(rings);
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let index = if rings == 0 { 0 } else { cpu % rings };
+    RINGS
+        .get(index)
+        .map(|ring| ptr::from_ref::<Ring>(ring).cast_mut().cast())
+}
+
+/// Whether less than an eighth of the ring is free: what is left is for records without payload.
+#[inline(always)]
+pub fn is_tight(ring: *mut c_void) -> bool {
+    // SAFETY: `ring` is a ring map.
+    let (held, size) = unsafe {
+        (
+            bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()),
+            bpf_ringbuf_query(ring, BPF_RB_RING_SIZE.into()),
+        )
+    };
+    held > size - (size >> 3)
+}
+
+/// Room for a record, uninitialised.
+#[inline(always)]
+pub fn reserve<T>(ring: *mut c_void) -> Option<*mut T> {
+    // SAFETY: `ring` is a ring map; the size is a constant.
+    let room: *mut T = unsafe { bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0) }.cast();
+    if room.is_null() { None } else { Some(room) }
+}
+
+/// Hands a record over. The host drains on a timer and asks to be woken only when it is idle.
+///
+/// # Safety
+/// `record` came from [`reserve`] and is initialised.
+#[inline(always)]
+pub unsafe fn submit<T>(record: *mut T) {
+    let mut flags = BPF_RB_NO_WAKEUP;
+    if let Some(wake) = CONTROL.get_ptr_mut(control::WAKE) {
+        // SAFETY: a value of an array map; a lost update wakes the host twice.
+        unsafe {
+            if *wake != 0 {
+                *wake = 0;
+                flags = BPF_RB_FORCE_WAKEUP;
+            }
+        }
+    }
+    count(Counter::Records, 1);
+    // SAFETY: as the caller promises.
+    unsafe { bpf_ringbuf_submit(record.cast(), flags.into()) };
+}
+
+#[inline(always)]
+pub fn header(kind: u16, len: u32, sk: u64, inode: u64, time: u64) -> Header {
+    Header {
+        magic: MAGIC,
+        version: VERSION,
+        kind,
+        len,
+        reserved: 0,
+        sk,
+        inode,
+        time,
+    }
+}
+
+/// Tells the host of a socket, unless it has been told.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets, with its positions set.
+#[inline(always)]
+pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
+    // SAFETY: as the caller promises; every field of the reservation is written.
+    unsafe {
+        if (*socket).flags & socket_flag::ANNOUNCED != 0 {
+            return;
+        }
+        let Some(ring) = ring() else { return };
+        let Some(record) = reserve::<Open>(ring) else {
+            count(Counter::RingFull, 1);
+            return;
+        };
+        let inode = (*socket).inode;
+        (&raw mut (*record).header).write(header(
+            kind::OPEN,
+            size_of::<Open>() as u32,
+            sk,
+            inode,
+            time,
+        ));
+        (&raw mut (*record).cgroup_id).write(bpf_get_current_cgroup_id());
+        (&raw mut (*record).task_started).write(walk::process_started());
+        (&raw mut (*record).positions).write((*socket).position);
+        let family: u16 = kernel(sk + offset!(skc_family));
+        let (local, remote): ([u64; 2], [u64; 2]) = if family == 2 {
+            let local: u32 = kernel(sk + offset!(skc_rcv_saddr));
+            let remote: u32 = kernel(sk + offset!(skc_daddr));
+            ([local.into(), 0], [remote.into(), 0])
+        } else {
+            (
+                kernel(sk + offset!(skc_v6_rcv_saddr)),
+                kernel(sk + offset!(skc_v6_daddr)),
+            )
+        };
+        (&raw mut (*record).local).cast::<[u64; 2]>().write(local);
+        (&raw mut (*record).remote).cast::<[u64; 2]>().write(remote);
+        (&raw mut (*record).comm).cast::<[u64; 2]>().write([0; 2]);
+        bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
+        let port: u16 = kernel(sk + offset!(skc_dport));
+        (&raw mut (*record).local_port).write(kernel(sk + offset!(skc_num)));
+        (&raw mut (*record).remote_port).write(u16::from_be(port));
+        (&raw mut (*record).family).write(family);
+        (&raw mut (*record).role).write((*socket).role);
+        let flags = (*socket).flags;
+        let mid = if flags & socket_flag::MID_STREAM != 0 {
+            flag::MID_STREAM
+        } else {
+            0
+        };
+        let known = if flags & socket_flag::POSITIONS != 0 {
+            flag::POSITIONS
+        } else {
+            0
+        };
+        (&raw mut (*record).flags).write(mid | known);
+        let net: u64 = kernel(sk + offset!(skc_net));
+        (&raw mut (*record).network_namespace).write(kernel(net + offset!(net_ns_inum)));
+        (&raw mut (*record).tgid).write(tgid);
+        (*socket).flags |= socket_flag::ANNOUNCED;
+        submit(record);
+    }
+}
+
+/// One direction has ended.
+#[inline(always)]
+pub fn end(sk: u64, inode: u64, direction: u8, position: u64, time: u64) {
+    let Some(ring) = ring() else { return };
+    let Some(record) = reserve::<End>(ring) else {
+        count(Counter::RingFull, 1);
+        return;
+    };
+    // SAFETY: the reservation is as large as the record.
+    unsafe {
+        record.write(End {
+            header: header(kind::END, size_of::<End>() as u32, sk, inode, time),
+            position,
+            direction,
+            reserved: [0; 7],
+        });
+        submit(record);
+    }
+}
+
+/// The socket is gone.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn close(socket: *mut Socket, sk: u64, positions: [u64; 2], reason: u8, time: u64) {
+    let Some(ring) = ring() else { return };
+    let Some(record) = reserve::<Close>(ring) else {
+        count(Counter::RingFull, 1);
+        return;
+    };
+    // SAFETY: as the caller promises; the reservation is as large as the record.
+    unsafe {
+        let known = if (*socket).flags & socket_flag::POSITIONS != 0 {
+            flag::POSITIONS
+        } else {
+            0
+        };
+        record.write(Close {
+            header: header(
+                kind::CLOSE,
+                size_of::<Close>() as u32,
+                sk,
+                (*socket).inode,
+                time,
+            ),
+            positions,
+            lost: (*socket).lost,
+            reason,
+            flags: known,
+            reserved: [0; 6],
+        });
+        submit(record);
+    }
+}
+
+/// What follows on this socket is plaintext.
+#[inline(always)]
+pub fn secured(sk: u64, inode: u64, tls: u64, positions: [u64; 2], flags: u8, time: u64) -> bool {
+    let Some(ring) = ring() else { return false };
+    let Some(record) = reserve::<Secured>(ring) else {
+        count(Counter::RingFull, 1);
+        return false;
+    };
+    // SAFETY: the reservation is as large as the record.
+    unsafe {
+        record.write(Secured {
+            header: header(kind::SECURED, size_of::<Secured>() as u32, sk, inode, time),
+            tls,
+            positions,
+            flags,
+            reserved: [0; 7],
+        });
+        submit(record);
+    }
+    true
+}

@@ -1,0 +1,128 @@
+//! The state of a socket: positions, first sight, whether it is hidden.
+
+use aya_ebpf::bindings::BPF_ANY;
+use wirespan_events::Counter;
+use wirespan_events::config::filter;
+
+use crate::globals::setting;
+use crate::maps::{
+    FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, SOCKETS, Socket, count, socket_flag,
+};
+use crate::walk::{self, Found, tcp};
+
+/// The state of a socket, made when there is none.
+#[inline(always)]
+pub fn of(found: Found) -> Option<*mut Socket> {
+    if let Some(socket) = SOCKETS.get_ptr_mut(found.sk) {
+        // SAFETY: values of a preallocated map stay readable; one that is reused has another inode.
+        if unsafe { (*socket).inode } == found.inode {
+            return Some(socket);
+        }
+        // The end of the former socket at this address was not seen.
+        count(Counter::Replaced, 1);
+    }
+    let fresh = Socket {
+        inode: found.inode,
+        position: [0; 2],
+        lost: [0; 2],
+        origin: [0; 2],
+        budget: [setting!(unknown_bytes); 2],
+        turns: 0,
+        flags: 0,
+        last_direction: 0,
+        role: 0,
+        reserved: [0; 6],
+    };
+    if SOCKETS.insert(found.sk, fresh, BPF_ANY.into()).is_err() {
+        count(Counter::SocketsFull, 1);
+        return None;
+    }
+    SOCKETS.get_ptr_mut(found.sk)
+}
+
+/// Sets the positions from TCP's own counters, once the handshake has set those.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn locate(socket: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*socket).flags & socket_flag::POSITIONS != 0 {
+            return;
+        }
+        let state = walk::state(sk);
+        if state == tcp::SYN_SENT
+            || state == tcp::CLOSE
+            || state == tcp::LISTEN
+            || state == tcp::NEW_SYN_RECV
+        {
+            return;
+        }
+        let written = walk::bytes_written(sk);
+        let read = walk::bytes_read(sk);
+        (*socket).position = [written, read];
+        (*socket).origin = [
+            walk::sequence(sk, 0).wrapping_sub(written as u32),
+            walk::sequence(sk, 1).wrapping_sub(read as u32),
+        ];
+        let passed = if written | read == 0 {
+            0
+        } else {
+            socket_flag::MID_STREAM
+        };
+        (*socket).flags |= socket_flag::POSITIONS | passed;
+    }
+}
+
+/// The 64-bit position of a sequence number near the last known position.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn extend(socket: *mut Socket, direction: u8, sequence: u32) -> u64 {
+    // SAFETY: as the caller promises; the index is 0 or 1.
+    unsafe {
+        let (last, origin) = if direction == 0 {
+            ((*socket).position[0], (*socket).origin[0])
+        } else {
+            ((*socket).position[1], (*socket).origin[1])
+        };
+        let distance = sequence
+            .wrapping_sub(origin)
+            .wrapping_sub(last as u32)
+            .cast_signed();
+        last.wrapping_add_signed(i64::from(distance))
+    }
+}
+
+/// Decides, once the addresses are known, whether anyone may hear of this socket.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn decide(socket: *mut Socket, sk: u64, tgid: u32) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*socket).flags & socket_flag::DECIDED != 0 {
+            return;
+        }
+        let flow: Flow = walk::flow(sk);
+        let mut hidden = OWN_FLOWS.get_ptr(&flow).is_some();
+        let narrow: u32 = setting!(filter);
+        if narrow & filter::TGID != 0 && FILTER_TGIDS.get_ptr(tgid).is_none() {
+            hidden = true;
+        }
+        if narrow & filter::PORT != 0
+            && FILTER_PORTS.get_ptr(flow.local_port as u16).is_none()
+            && FILTER_PORTS.get_ptr(flow.remote_port as u16).is_none()
+        {
+            hidden = true;
+        }
+        (*socket).flags |= if hidden {
+            socket_flag::DECIDED | socket_flag::HIDDEN
+        } else {
+            socket_flag::DECIDED
+        };
+    }
+}

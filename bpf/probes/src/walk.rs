@@ -1,0 +1,160 @@
+//! From a file descriptor of the current task to its socket, and what the socket says of itself.
+
+use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+
+use crate::globals::offset;
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+
+/// States of a TCP socket.
+pub mod tcp {
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const FIN_WAIT1: u8 = 4;
+    pub const CLOSE: u8 = 7;
+    pub const LAST_ACK: u8 = 9;
+    pub const LISTEN: u8 = 10;
+    pub const NEW_SYN_RECV: u8 = 12;
+}
+
+/// `RCV_SHUTDOWN` of `sk_shutdown`: nothing more will be received.
+pub const RCV_SHUTDOWN: u8 = 1;
+
+#[derive(Clone, Copy)]
+pub struct Found {
+    pub sk: u64,
+    pub inode: u64,
+}
+
+/// Reads a kernel value; 0 where there is none.
+#[inline(always)]
+pub fn kernel<T: Copy + Default>(address: u64) -> T {
+    // SAFETY: the helper checks the address and fails where it is bad.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+}
+
+/// The TCP socket behind a file descriptor of the current task.
+#[inline(always)]
+pub fn socket_of(fd: u32) -> Option<Found> {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let files: u64 = kernel(task + offset!(task_files));
+    let table: u64 = kernel(files + offset!(files_fdt));
+    let slots: u32 = kernel(table + offset!(fdt_max_fds));
+    if fd >= slots {
+        return None;
+    }
+    let array: u64 = kernel(table + offset!(fdt_fd));
+    let file: u64 = kernel(array + u64::from(fd) * 8);
+    if file == 0 {
+        return None;
+    }
+    let inode: u64 = kernel(file + offset!(file_inode));
+    let mode: u16 = kernel(inode + offset!(inode_mode));
+    if mode & S_IFMT != S_IFSOCK {
+        return None;
+    }
+    let socket: u64 = kernel(file + offset!(file_private_data));
+    let sk: u64 = kernel(socket + offset!(socket_sk));
+    if sk == 0 {
+        return None;
+    }
+    let family: u16 = kernel(sk + offset!(skc_family));
+    if family != AF_INET && family != AF_INET6 {
+        return None;
+    }
+    let kind: u16 = kernel(sk + offset!(sock_type));
+    let protocol: u16 = kernel(sk + offset!(sock_protocol));
+    if kind != SOCK_STREAM || protocol != IPPROTO_TCP {
+        return None;
+    }
+    Some(Found {
+        sk,
+        inode: kernel(inode + offset!(inode_ino)),
+    })
+}
+
+/// When the current process started, in nanoseconds of the boot clock.
+#[inline(always)]
+pub fn process_started() -> u64 {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let leader: u64 = kernel(task + offset!(task_group_leader));
+    kernel(leader + offset!(task_start_boottime))
+}
+
+#[inline(always)]
+pub fn state(sk: u64) -> u8 {
+    kernel(sk + offset!(skc_state))
+}
+
+#[inline(always)]
+pub fn shutdown(sk: u64) -> u8 {
+    kernel(sk + offset!(sock_shutdown))
+}
+
+/// Sequence number of the next byte that a send adds (0) or a receive takes (1).
+#[inline(always)]
+pub fn sequence(sk: u64, direction: u8) -> u32 {
+    if direction == 0 {
+        kernel(sk + offset!(tcp_write_seq))
+    } else {
+        kernel(sk + offset!(tcp_copied_seq))
+    }
+}
+
+/// Bytes that were handed to the socket so far. The SYN and the FIN do not count in `bytes_sent`.
+#[inline(always)]
+pub fn bytes_written(sk: u64) -> u64 {
+    let write: u32 = kernel(sk + offset!(tcp_write_seq));
+    let next: u32 = kernel(sk + offset!(tcp_snd_nxt));
+    let sent: u64 = kernel(sk + offset!(tcp_bytes_sent));
+    let again: u64 = kernel(sk + offset!(tcp_bytes_retrans));
+    sent.wrapping_sub(again)
+        .wrapping_add(u64::from(write.wrapping_sub(next)))
+}
+
+/// Bytes that were taken from the socket so far.
+#[inline(always)]
+pub fn bytes_read(sk: u64) -> u64 {
+    let next: u32 = kernel(sk + offset!(tcp_rcv_nxt));
+    let copied: u32 = kernel(sk + offset!(tcp_copied_seq));
+    let received: u64 = kernel(sk + offset!(tcp_bytes_received));
+    received.wrapping_sub(u64::from(next.wrapping_sub(copied)))
+}
+
+/// The addresses of a socket; IPv4 ones as IPv4-mapped IPv6 addresses, so that a dual-stack end
+/// and an IPv4 end of one connection agree.
+#[inline(always)]
+pub fn flow(sk: u64) -> crate::maps::Flow {
+    let family: u16 = kernel(sk + offset!(skc_family));
+    let remote_port: u16 = kernel(sk + offset!(skc_dport));
+    let local_port: u16 = kernel(sk + offset!(skc_num));
+    let (local, remote) = if family == AF_INET {
+        let local: u32 = kernel(sk + offset!(skc_rcv_saddr));
+        let remote: u32 = kernel(sk + offset!(skc_daddr));
+        ([0, mapped(local)], [0, mapped(remote)])
+    } else {
+        (
+            kernel(sk + offset!(skc_v6_rcv_saddr)),
+            kernel(sk + offset!(skc_v6_daddr)),
+        )
+    };
+    crate::maps::Flow {
+        local,
+        remote,
+        local_port: u32::from(local_port),
+        remote_port: u32::from(u16::from_be(remote_port)),
+    }
+}
+
+/// The lower half of `::ffff:a.b.c.d`, for an address as it lies in memory.
+#[inline(always)]
+fn mapped(address: u32) -> u64 {
+    u64::from(address) << 32 | 0xffff_0000
+}

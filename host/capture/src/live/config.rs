@@ -1,0 +1,75 @@
+//! What a live capture is told, and what it answers.
+
+use wirespan_events::config::{DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
+
+/// Budget of all rings together: at 2 ms between drains it holds 16 GB/s.
+const DEFAULT_RINGS_BYTES: u64 = 32 << 20;
+/// Connections followed at once; each costs some 350 bytes of kernel memory.
+const DEFAULT_CONNECTIONS: u32 = 64 * 1024;
+
+/// Settings of a live capture.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// The kernel side: an eBPF object built from `bpf/probes`.
+    pub object: Vec<u8>,
+    /// Copy everything, whatever the verdicts say: for recordings.
+    pub copy_all: bool,
+    /// Memory of all rings together; rounded down to what the kernel accepts.
+    pub rings_bytes: u64,
+    /// Number of rings; `None`: one per CPU, up to eight.
+    pub rings: Option<u32>,
+    /// Bytes of one call that are copied at most.
+    pub call_bytes: u32,
+    /// Bytes of each side of an undecided connection that are copied.
+    pub unknown_bytes: u32,
+    /// Connections followed at once.
+    pub connections: u32,
+    /// Other agents whose connections are not to be reported either; this process always is one.
+    pub agents: Vec<u32>,
+    /// Only these processes; empty: all.
+    pub pids: Vec<u32>,
+    /// Only connections with one of these ports at either end; empty: all.
+    pub ports: Vec<u16>,
+    /// Observe TLS libraries.
+    pub tls: bool,
+}
+
+impl LiveConfig {
+    /// The whole node, with the defaults.
+    #[must_use]
+    pub fn new(object: Vec<u8>) -> Self {
+        Self {
+            object,
+            copy_all: false,
+            rings_bytes: DEFAULT_RINGS_BYTES,
+            rings: None,
+            call_bytes: DEFAULT_CALL_BYTES,
+            unknown_bytes: DEFAULT_UNKNOWN_BYTES,
+            connections: DEFAULT_CONNECTIONS,
+            agents: Vec::new(),
+            pids: Vec::new(),
+            ports: Vec::new(),
+            tls: true,
+        }
+    }
+}
+
+/// What became of a probe set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSet {
+    pub name: &'static str,
+    /// `None`: attached. Else why it was left out.
+    pub left_out: Option<String>,
+    /// What cannot be seen without it.
+    pub without: &'static str,
+}
+
+/// What a live capture found and attached when it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveReport {
+    pub sets: Vec<ProbeSet>,
+    /// Offsets that this kernel lacks, and why.
+    pub missing_offsets: Vec<(String, String)>,
+    pub rings: u32,
+    pub ring_bytes: u64,
+}

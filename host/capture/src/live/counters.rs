@@ -1,0 +1,87 @@
+//! What a live capture counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::maps::{MapData, PerCpuArray};
+use wirespan_events::Counter;
+
+/// Counts of the user-space half.
+#[derive(Debug, Default)]
+pub struct HostCounters {
+    pub records: AtomicU64,
+    pub payload_bytes: AtomicU64,
+    /// Records that were not what they claimed to be.
+    pub malformed: AtomicU64,
+    /// Records of connections that have not been opened, or have been closed.
+    pub stale: AtomicU64,
+    pub connections: AtomicU64,
+    pub verdicts: AtomicU64,
+    /// Verdicts that the kernel did not take.
+    pub verdicts_failed: AtomicU64,
+    pub tls_libraries: AtomicU64,
+}
+
+/// Counters of a live capture; cheap to clone, readable from any thread.
+#[derive(Clone)]
+pub struct LiveCounters {
+    pub(super) kernel: Arc<PerCpuArray<MapData, u64>>,
+    pub(super) host: Arc<HostCounters>,
+}
+
+impl std::fmt::Debug for LiveCounters {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_map().entries(self.read()).finish()
+    }
+}
+
+impl LiveCounters {
+    /// Names and values: `kernel_…` counted by the probes, the rest by the host.
+    #[must_use]
+    pub fn read(&self) -> Vec<(String, u64)> {
+        let mut all = Vec::new();
+        for counter in Counter::ALL {
+            let value = self
+                .kernel
+                .get(&(*counter as u32), 0)
+                .map(|values| {
+                    values
+                        .iter()
+                        .fold(0u64, |sum, value| sum.wrapping_add(*value))
+                })
+                .unwrap_or(0);
+            all.push((format!("kernel_{}", counter.label()), value));
+        }
+        let host = &self.host;
+        for (name, value) in [
+            ("records", &host.records),
+            ("payload_bytes", &host.payload_bytes),
+            ("malformed_records", &host.malformed),
+            ("stale_records", &host.stale),
+            ("connections", &host.connections),
+            ("verdicts", &host.verdicts),
+            ("verdicts_failed", &host.verdicts_failed),
+            ("tls_libraries", &host.tls_libraries),
+        ] {
+            all.push((name.to_owned(), value.load(Ordering::Relaxed)));
+        }
+        all
+    }
+
+    /// One counter of the probes.
+    #[must_use]
+    pub fn kernel(&self, counter: Counter) -> u64 {
+        self.kernel
+            .get(&(counter as u32), 0)
+            .map(|values| {
+                values
+                    .iter()
+                    .fold(0u64, |sum, value| sum.wrapping_add(*value))
+            })
+            .unwrap_or(0)
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}

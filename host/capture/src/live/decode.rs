@@ -1,0 +1,303 @@
+//! From the kernel's records to socket events in order.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wirespan_events::{Record, direction, flag, layer, missing, role};
+
+use super::counters::{HostCounters, add};
+use crate::event::{
+    Close, CloseReason, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos, Open, Process,
+    ProcessKey, Role, Secured, SocketEvent, Transport,
+};
+use crate::process::{ProcessHint, ProcessTable, round_started};
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// Processes whose description has been handed out; beyond that all are handed out again, which
+/// harms nobody.
+const MAX_DESCRIBED: usize = 64 * 1024;
+
+/// Events that wait for their turn. With payloads this is some hundred MiB at the very most, as the
+/// rings that they come from hold less.
+const MAX_PENDING: usize = 256 * 1024;
+
+/// An event with what orders it among those of all rings.
+#[derive(Debug)]
+struct Pending {
+    time: Nanos,
+    rank: u8,
+    position: u64,
+    event: SocketEvent,
+}
+
+/// Turns records into events and puts them in order.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    pending: Vec<Pending>,
+    open: HashSet<ConnectionKey>,
+    processes: ProcessTable,
+    described: HashMap<u32, Arc<Process>>,
+    counters: Arc<HostCounters>,
+}
+
+impl Decoder {
+    pub(super) fn new(counters: Arc<HostCounters>) -> Self {
+        Self {
+            pending: Vec::new(),
+            open: HashSet::new(),
+            processes: ProcessTable::default(),
+            described: HashMap::new(),
+            counters,
+        }
+    }
+
+    /// Takes one record as it lies in a ring.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        add(&self.counters.records, 1);
+        match Record::parse(bytes) {
+            Ok(record) => self.record(&record),
+            Err(malformed) => {
+                add(&self.counters.malformed, 1);
+                tracing::debug!(?malformed, len = bytes.len(), "record skipped");
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        let (rank, position, event) = match record {
+            Record::Open(open) => (0, 0, SocketEvent::Open(Box::new(self.open(open)))),
+            Record::Secured(secured) => (1, 0, SocketEvent::Secured(decode_secured(secured))),
+            Record::Data(data, payload) => {
+                let Some(data) = decode_data(data, payload) else {
+                    add(&self.counters.malformed, 1);
+                    return;
+                };
+                add(&self.counters.payload_bytes, data.bytes.len() as u64);
+                (2, data.position, SocketEvent::Data(data))
+            }
+            Record::End(end) => (3, end.position, SocketEvent::End(decode_end(end))),
+            Record::Close(close) => (4, 0, SocketEvent::Close(decode_close(close))),
+        };
+        let time = time(&event);
+        self.pending.push(Pending {
+            time,
+            rank,
+            position,
+            event,
+        });
+    }
+
+    fn open(&mut self, open: &wirespan_events::Open) -> Open {
+        let known = open.flags & flag::POSITIONS != 0;
+        let positions = if known {
+            open.positions.map(Some)
+        } else {
+            [None; 2]
+        };
+        Open {
+            key: key(&open.header),
+            time: open.header.time,
+            transport: Transport::Tcp,
+            local: address(open.family, &open.local, open.local_port),
+            remote: address(open.family, &open.remote, open.remote_port),
+            role: match open.role {
+                role::CLIENT => Some(Role::Client),
+                role::SERVER => Some(Role::Server),
+                _ => None,
+            },
+            positions,
+            mid_stream: open.flags & flag::MID_STREAM != 0,
+            process: Some(self.describe(open)),
+            cgroup_id: open.cgroup_id,
+            network_namespace: open.network_namespace,
+        }
+    }
+
+    /// Makes sure that the process is described before its connection is opened.
+    fn describe(&mut self, open: &wirespan_events::Open) -> ProcessKey {
+        let command = open
+            .comm
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
+        let hint = ProcessHint {
+            started: Some(open.task_started),
+            command: Some(command),
+        };
+        let process = self
+            .processes
+            .lookup_hinted(open.tgid, hint)
+            .unwrap_or_else(|| {
+                // It has ended already: what the record says is all there is.
+                let command = String::from_utf8_lossy(command).into_owned();
+                let started = round_started(open.task_started);
+                Arc::new(Process {
+                    pid: open.tgid,
+                    started,
+                    command,
+                    ..Process::default()
+                })
+            });
+        let described = ProcessKey {
+            pid: process.pid,
+            started: process.started,
+        };
+        let news = self
+            .described
+            .get(&open.tgid)
+            .is_none_or(|known| **known != *process);
+        if news {
+            if self.described.len() >= MAX_DESCRIBED {
+                self.described.clear();
+            }
+            self.described.insert(open.tgid, Arc::clone(&process));
+            self.pending.push(Pending {
+                time: open.header.time,
+                rank: 0,
+                position: 0,
+                event: SocketEvent::Process(process),
+            });
+        }
+        described
+    }
+
+    /// Hands out what happened up to `horizon`, in order.
+    pub(super) fn release(&mut self, horizon: Nanos, events: &mut Vec<SocketEvent>) {
+        // Stable: records of one ring with one time keep their order.
+        self.pending
+            .sort_by_key(|pending| (pending.time, pending.rank, pending.position));
+        let count = self
+            .pending
+            .partition_point(|pending| pending.time <= horizon);
+        events.reserve(count);
+        for Pending { event, .. } in self.pending.drain(..count) {
+            let passes = match &event {
+                SocketEvent::Process(_) => true,
+                SocketEvent::Open(open) => {
+                    add(&self.counters.connections, 1);
+                    self.open.insert(open.key);
+                    true
+                }
+                SocketEvent::Close(close) => self.open.remove(&close.key),
+                other => other.key().is_some_and(|key| self.open.contains(&key)),
+            };
+            if passes {
+                events.push(event);
+            } else {
+                add(&self.counters.stale, 1);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// More is waiting than should.
+    pub(super) fn is_long(&self) -> bool {
+        self.pending.len() >= MAX_PENDING
+    }
+}
+
+fn key(header: &wirespan_events::Header) -> ConnectionKey {
+    ConnectionKey {
+        socket: header.sk,
+        generation: header.inode,
+    }
+}
+
+fn time(event: &SocketEvent) -> Nanos {
+    match event {
+        SocketEvent::Process(_) => 0,
+        SocketEvent::Open(open) => open.time,
+        SocketEvent::Data(data) => data.time(),
+        SocketEvent::Secured(secured) => secured.time,
+        SocketEvent::Confirmed(confirmed) => confirmed.time,
+        SocketEvent::End(end) => end.time,
+        SocketEvent::Close(close) => close.time,
+    }
+}
+
+fn address(family: u16, bytes: &[u8; 16], port: u16) -> Option<SocketAddr> {
+    let ip = match family {
+        AF_INET => {
+            let (four, _) = bytes.split_first_chunk::<4>()?;
+            IpAddr::V4(Ipv4Addr::from(*four))
+        }
+        AF_INET6 => IpAddr::V6(Ipv6Addr::from(*bytes)).to_canonical(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+fn way(direction: u8) -> Option<Direction> {
+    match direction {
+        direction::SENT => Some(Direction::Sent),
+        direction::RECEIVED => Some(Direction::Received),
+        _ => None,
+    }
+}
+
+fn decode_data(data: &wirespan_events::Data, payload: &[u8]) -> Option<Data> {
+    Some(Data {
+        key: key(&data.header),
+        direction: way(data.direction)?,
+        layer: match data.layer {
+            layer::SOCKET => Layer::Socket,
+            layer::PLAINTEXT => Layer::Plaintext,
+            _ => return None,
+        },
+        position: data.position,
+        len: data.bytes,
+        bytes: Bytes::copy_from_slice(payload),
+        entry: data.entry,
+        exit: data.header.time,
+        missing: match data.missing {
+            missing::UNWANTED => Missing::Unwanted,
+            missing::LIMIT => Missing::Limit,
+            missing::FAULT => Missing::Fault,
+            missing::RING => Missing::Ring,
+            missing::UNOBSERVED => Missing::Unobserved,
+            _ => return None,
+        },
+    })
+}
+
+fn decode_secured(secured: &wirespan_events::Secured) -> Secured {
+    Secured {
+        key: key(&secured.header),
+        time: secured.header.time,
+        positions: secured.positions,
+        mid_stream: secured.flags & flag::MID_STREAM != 0,
+    }
+}
+
+fn decode_end(end: &wirespan_events::End) -> End {
+    End {
+        key: key(&end.header),
+        direction: way(end.direction).unwrap_or(Direction::Received),
+        time: end.header.time,
+        position: Some(end.position),
+    }
+}
+
+fn decode_close(close: &wirespan_events::Close) -> Close {
+    let known = close.flags & flag::POSITIONS != 0;
+    Close {
+        key: key(&close.header),
+        time: close.header.time,
+        reason: if close.reason == wirespan_events::close::RESET {
+            CloseReason::Reset
+        } else {
+            CloseReason::Finished
+        },
+        positions: if known {
+            close.positions.map(Some)
+        } else {
+            [None; 2]
+        },
+    }
+}

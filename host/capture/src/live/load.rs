@@ -1,0 +1,326 @@
+//! Brings the kernel side into the kernel: offsets, settings, maps, rings, probes.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::programs::TracePoint;
+use aya::{Ebpf, EbpfLoader};
+use wirespan_events::config::{AGENTS, MAX_RINGS, filter};
+
+use super::config::{LiveConfig, LiveReport, ProbeSet};
+use super::counters::{HostCounters, LiveCounters};
+use super::offsets::{ABSENT, Offsets};
+use super::probes::{Attachment, SETS, Set};
+use super::ring::Ring;
+use super::tracefs::Tracefs;
+use super::verdicts::LiveVerdicts;
+use crate::error::CaptureError;
+
+/// Rings unless the configuration says otherwise: more only make a drain longer.
+const DEFAULT_MAX_RINGS: usize = 8;
+/// A ring must hold a few of the largest records.
+const MIN_RING_BYTES: u64 = 256 * 1024;
+/// The kernel refuses larger ones on some versions.
+const MAX_RING_BYTES: u64 = 64 << 20;
+
+/// The kernel side, running.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) rings: Vec<Ring>,
+    pub(super) control: Array<MapData, u32>,
+    pub(super) verdicts: LiveVerdicts,
+    pub(super) counters: LiveCounters,
+    pub(super) report: LiveReport,
+}
+
+/// An error and all of its causes in one line.
+pub(super) fn reason(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn refused(what: &str, error: &dyn Error) -> CaptureError {
+    CaptureError::Kernel {
+        what: what.to_owned(),
+        reason: reason(error),
+        remedy: "run as root, or with the capabilities BPF, PERFMON and SYS_RESOURCE; `wirespan doctor` shows what this kernel allows".to_owned(),
+    }
+}
+
+pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
+    raise_memory_lock_limit();
+    let tracefs = Tracefs::find_or_mount()?;
+    let found = Offsets::load(None, Some(&tracefs))?;
+    let offsets = offsets(&found);
+    let (count, bytes) = ring_sizes(config);
+    let settings = settings(config, count);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("SETTINGS", &settings, true)
+        .map_max_entries("SOCKETS", config.connections.max(1))
+        .map_max_entries("VERDICTS", config.connections.max(1));
+    let mut ebpf = loader
+        .load(&config.object)
+        .map_err(|error| refused("the kernel side cannot be loaded", &error))?;
+
+    let mut rings = Vec::new();
+    let mut slots: ArrayOfMaps<&mut MapData, MapData> = borrow(&mut ebpf, "RINGS")?;
+    for index in 0..count {
+        let ring = Ring::create(bytes).map_err(|error| refused("no ring can be made", &error))?;
+        let fd = ring
+            .fd()
+            .try_clone_to_owned()
+            .map_err(|error| refused("no ring can be made", &error))?;
+        let map = MapData::from_fd(fd).map_err(|error| refused("no ring can be made", &error))?;
+        slots
+            .set(index, &map, 0)
+            .map_err(|error| refused("no ring can be set", &error))?;
+        rings.push(ring);
+    }
+    fill_filters(&mut ebpf, config)?;
+    let control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
+    let host = Arc::new(HostCounters::default());
+    let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
+    let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
+    let mut report = LiveReport {
+        sets: Vec::new(),
+        missing_offsets: found
+            .missing
+            .iter()
+            .map(|missing| (missing.global.to_owned(), missing.reason.clone()))
+            .collect(),
+        rings: count,
+        ring_bytes: bytes.into(),
+    };
+    attach(&mut ebpf, &tracefs, &mut report)?;
+    Ok(Loaded {
+        ebpf,
+        rings,
+        control,
+        verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
+        counters: LiveCounters {
+            kernel: Arc::new(kernel),
+            host,
+        },
+        report,
+    })
+}
+
+/// The object is not the one that this program was built with.
+fn foreign(reason: String) -> CaptureError {
+    CaptureError::Kernel {
+        what: "the kernel side does not fit this program".to_owned(),
+        reason,
+        remedy: "build both from one source: `cargo xtask build`".to_owned(),
+    }
+}
+
+/// Takes a map out of the object, as what it should be. It has to be kept: programs that are loaded
+/// later refer to it by its descriptor.
+fn take<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<M, CaptureError> {
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| foreign(format!("it has no map {name}")))?;
+    M::try_from(map).map_err(|error| foreign(format!("map {name}: {error}")))
+}
+
+/// A map that stays in the object.
+fn borrow<'a, M: TryFrom<&'a mut Map, Error = MapError>>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<M, CaptureError> {
+    let map = ebpf
+        .map_mut(name)
+        .ok_or_else(|| foreign(format!("it has no map {name}")))?;
+    M::try_from(map).map_err(|error| foreign(format!("map {name}: {error}")))
+}
+
+/// Below 5.11 maps count against this limit.
+fn raise_memory_lock_limit() {
+    let unlimited = rustix::process::Rlimit {
+        current: None,
+        maximum: None,
+    };
+    // Where this fails the limit stays, and loading says so.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
+}
+
+/// How many rings, and of how many bytes each.
+fn ring_sizes(config: &LiveConfig) -> (u32, u32) {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = config.rings.map_or(cpus.min(DEFAULT_MAX_RINGS), |rings| {
+        usize::try_from(rings).unwrap_or(MAX_RINGS)
+    });
+    let count = wanted.clamp(1, MAX_RINGS) as u64;
+    let share = config.rings_bytes.checked_div(count).unwrap_or(0);
+    let share = share.clamp(MIN_RING_BYTES, MAX_RING_BYTES);
+    let power = 1u64.checked_shl(share.ilog2()).unwrap_or(MIN_RING_BYTES);
+    (
+        count as u32,
+        u32::try_from(power).unwrap_or(MIN_RING_BYTES as u32),
+    )
+}
+
+fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Settings {
+    let mut agents = [0; AGENTS];
+    let own = std::process::id();
+    for (slot, agent) in agents
+        .iter_mut()
+        .zip(std::iter::once(&own).chain(&config.agents))
+    {
+        *slot = *agent;
+    }
+    let mut bits = 0;
+    if !config.pids.is_empty() {
+        bits |= filter::TGID;
+    }
+    if !config.ports.is_empty() {
+        bits |= filter::PORT;
+    }
+    wirespan_events::Settings {
+        agents,
+        rings,
+        call_bytes: config.call_bytes,
+        unknown_bytes: config.unknown_bytes,
+        copy_all: config.copy_all.into(),
+        filter: bits,
+        reserved: 0,
+    }
+}
+
+fn fill_filters(ebpf: &mut Ebpf, config: &LiveConfig) -> Result<(), CaptureError> {
+    let mut tgids: HashMap<&mut MapData, u32, u8> = borrow(ebpf, "FILTER_TGIDS")?;
+    for pid in &config.pids {
+        tgids
+            .insert(pid, 1, 0)
+            .map_err(|error| refused(&format!("process {pid} cannot be selected"), &error))?;
+    }
+    let mut ports: HashMap<&mut MapData, u16, u8> = borrow(ebpf, "FILTER_PORTS")?;
+    for port in &config.ports {
+        ports
+            .insert(port, 1, 0)
+            .map_err(|error| refused(&format!("port {port} cannot be selected"), &error))?;
+    }
+    Ok(())
+}
+
+/// Offsets under the names of the kernel side. What is absent is an offset that no memory is at,
+/// so that reading there gives 0.
+fn offsets(found: &Offsets) -> wirespan_events::Offsets {
+    let get = |global| found.get(global).unwrap_or(ABSENT);
+    wirespan_events::Offsets {
+        task_files: get("OFF_TASK_FILES"),
+        task_group_leader: get("OFF_TASK_GROUP_LEADER"),
+        task_start_boottime: get("OFF_TASK_START"),
+        files_fdt: get("OFF_FILES_FDT"),
+        fdt_max_fds: get("OFF_FDT_MAX_FDS"),
+        fdt_fd: get("OFF_FDT_FD"),
+        file_inode: get("OFF_FILE_INODE"),
+        file_private_data: get("OFF_FILE_PRIVATE"),
+        inode_mode: get("OFF_INODE_MODE"),
+        inode_ino: get("OFF_INODE_INO"),
+        socket_sk: get("OFF_SOCKET_SK"),
+        sock_type: get("OFF_SOCK_TYPE"),
+        sock_protocol: get("OFF_SOCK_PROTOCOL"),
+        sock_shutdown: get("OFF_SOCK_SHUTDOWN"),
+        skc_family: get("OFF_SOCK_FAMILY"),
+        skc_state: get("OFF_SOCK_STATE"),
+        skc_daddr: get("OFF_SOCK_DADDR"),
+        skc_rcv_saddr: get("OFF_SOCK_RCV_SADDR"),
+        skc_dport: get("OFF_SOCK_DPORT"),
+        skc_num: get("OFF_SOCK_NUM"),
+        skc_v6_daddr: get("OFF_SOCK_V6_DADDR"),
+        skc_v6_rcv_saddr: get("OFF_SOCK_V6_RCV_SADDR"),
+        skc_net: get("OFF_SOCK_NET"),
+        net_ns_inum: get("OFF_NET_INUM"),
+        tcp_write_seq: get("OFF_TCP_WRITE_SEQ"),
+        tcp_snd_nxt: get("OFF_TCP_SND_NXT"),
+        tcp_copied_seq: get("OFF_TCP_COPIED_SEQ"),
+        tcp_rcv_nxt: get("OFF_TCP_RCV_NXT"),
+        tcp_bytes_sent: get("OFF_TCP_BYTES_SENT"),
+        tcp_bytes_retrans: get("OFF_TCP_BYTES_RETRANS"),
+        tcp_bytes_received: get("OFF_TCP_BYTES_RECEIVED"),
+        set_state_skaddr: get("OFF_EVENT_STATE_SKADDR"),
+        set_state_oldstate: get("OFF_EVENT_STATE_OLD"),
+        set_state_newstate: get("OFF_EVENT_STATE_NEW"),
+        set_state_protocol: get("OFF_EVENT_STATE_PROTOCOL"),
+        destroy_skaddr: get("OFF_EVENT_DESTROY_SKADDR"),
+        receive_reset_skaddr: get("OFF_EVENT_RECEIVE_RESET_SKADDR"),
+        send_reset_skaddr: get("OFF_EVENT_SEND_RESET_SKADDR"),
+    }
+}
+
+/// Attaches each set on its own; one that cannot be attached is reported and left out.
+fn attach(ebpf: &mut Ebpf, tracefs: &Tracefs, report: &mut LiveReport) -> Result<(), CaptureError> {
+    for set in SETS {
+        let left_out = attach_set(ebpf, tracefs, set).err();
+        if let Some(why) = &left_out {
+            tracing::warn!(set = set.name, why, "probe set left out");
+        }
+        report.sets.push(ProbeSet {
+            name: set.name,
+            left_out,
+            without: set.without,
+        });
+    }
+    let carrying = |report: &&ProbeSet| {
+        SETS.iter()
+            .any(|set| set.name == report.name && set.carries_bytes)
+    };
+    if report
+        .sets
+        .iter()
+        .filter(carrying)
+        .all(|set| set.left_out.is_some())
+    {
+        let why = report
+            .sets
+            .iter()
+            .rev()
+            .find_map(|set| set.left_out.clone());
+        return Err(CaptureError::Kernel {
+            what: "no probe on a system call could be attached".to_owned(),
+            reason: why.unwrap_or_default(),
+            remedy: "run as root, or with the capabilities BPF and PERFMON; `wirespan doctor` shows what this kernel allows".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<(), String> {
+    for Attachment {
+        category, event, ..
+    } in set.attachments
+    {
+        if !tracefs.has_event(category, event) {
+            return Err(format!("this kernel has no trace point {category}:{event}"));
+        }
+    }
+    for Attachment {
+        program,
+        category,
+        event,
+    } in set.attachments
+    {
+        let program: &mut TracePoint = ebpf
+            .program_mut(program)
+            .ok_or_else(|| format!("the kernel side has no program {program}"))?
+            .try_into()
+            .map_err(|error: aya::programs::ProgramError| reason(&error))?;
+        if program.fd().is_err() {
+            program.load().map_err(|error| reason(&error))?;
+        }
+        program
+            .attach(category, event)
+            .map_err(|error| reason(&error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The probe sets: which program goes to which trace point.
+
+/// A program, and the trace point it is attached to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attachment {
+    pub(super) program: &'static str,
+    pub(super) category: &'static str,
+    pub(super) event: &'static str,
+}
+
+/// Programs that are of use only together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    /// What cannot be seen without it.
+    pub(super) without: &'static str,
+    pub(super) attachments: &'static [Attachment],
+    /// One of these has to be there.
+    pub(super) carries_bytes: bool,
+}
+
+macro_rules! call {
+    ($call:literal, $enter:literal) => {
+        Set {
+            name: $call,
+            without: concat!("bytes that pass through ", $call),
+            carries_bytes: true,
+            attachments: &[
+                // The exit first: without it the entries would fill the map of calls.
+                Attachment {
+                    program: "exit_call",
+                    category: "syscalls",
+                    event: concat!("sys_exit_", $call),
+                },
+                Attachment {
+                    program: $enter,
+                    category: "syscalls",
+                    event: concat!("sys_enter_", $call),
+                },
+            ],
+        }
+    };
+}
+
+macro_rules! single {
+    ($name:literal, $program:literal, $category:literal, $event:literal, $without:literal) => {
+        Set {
+            name: $name,
+            without: $without,
+            carries_bytes: false,
+            attachments: &[Attachment {
+                program: $program,
+                category: $category,
+                event: $event,
+            }],
+        }
+    };
+}
+
+pub(super) const SETS: &[Set] = &[
+    // Those that say who connects, and who is to be left out, before those that report.
+    single!(
+        "inet_sock_set_state",
+        "set_state",
+        "sock",
+        "inet_sock_set_state",
+        "the other end of the agent's own connections, and when an end was closed by this side"
+    ),
+    single!(
+        "tcp_destroy_sock",
+        "destroy_sock",
+        "tcp",
+        "tcp_destroy_sock",
+        "the end of connections"
+    ),
+    single!(
+        "tcp_receive_reset",
+        "receive_reset",
+        "tcp",
+        "tcp_receive_reset",
+        "whether a connection was reset by its peer"
+    ),
+    single!(
+        "tcp_send_reset",
+        "send_reset",
+        "tcp",
+        "tcp_send_reset",
+        "whether a connection was reset by this side"
+    ),
+    single!(
+        "sched_process_exit",
+        "thread_exit",
+        "sched",
+        "sched_process_exit",
+        "threads that die inside a call, whose entries then stay"
+    ),
+    single!(
+        "accept",
+        "exit_accept",
+        "syscalls",
+        "sys_exit_accept",
+        "who opened a connection"
+    ),
+    single!(
+        "accept4",
+        "exit_accept",
+        "syscalls",
+        "sys_exit_accept4",
+        "who opened a connection"
+    ),
+    single!(
+        "connect",
+        "enter_connect",
+        "syscalls",
+        "sys_enter_connect",
+        "who opened a connection"
+    ),
+    call!("read", "enter_read"),
+    call!("write", "enter_write"),
+    call!("readv", "enter_readv"),
+    call!("writev", "enter_writev"),
+    call!("sendto", "enter_sendto"),
+    call!("recvfrom", "enter_recvfrom"),
+    call!("sendmsg", "enter_sendmsg"),
+    call!("recvmsg", "enter_recvmsg"),
+    call!("sendmmsg", "enter_sendmmsg"),
+    call!("recvmmsg", "enter_recvmmsg"),
+    call!("sendfile64", "enter_sendfile"),
+    call!("splice", "enter_splice"),
+];

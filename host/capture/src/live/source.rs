@@ -1,0 +1,236 @@
+//! The running kernel as a source.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use aya::maps::{Array, MapData};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use wirespan_events::config::control;
+
+use super::config::{LiveConfig, LiveReport};
+use super::counters::LiveCounters;
+use super::decode::Decoder;
+use super::load::{self, Loaded};
+use super::ring::{Drained, Ring};
+use super::verdicts::LiveVerdicts;
+use crate::error::CaptureError;
+use crate::event::{Nanos, SocketEvent};
+use crate::source::{Clock, Progress, Source, Verdicts};
+
+/// Between two drains. Wakeups by the kernel cost the observed program a microsecond a record.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
+/// After so long without a record the kernel is asked to wake the host, and the timer stops.
+const IDLE_AFTER: Duration = Duration::from_millis(20);
+/// A probe takes the time first and hands its record over a little later; what is younger than this
+/// waits for the next drain. A probe that is preempted for longer puts its record out of order,
+/// which the positions heal.
+const HOLD_BACK: Nanos = 2_000_000;
+/// A record that stays unfinished for longer does not hold back the others.
+const MAX_BUSY: Nanos = 50_000_000;
+/// Records taken from one ring before the next one has its turn.
+const BATCH: usize = 4096;
+
+/// Socket events of the running kernel.
+///
+/// Everything is detached when it is dropped.
+pub struct LiveSource {
+    // First, so that the probes are gone before the rings are.
+    _ebpf: Ebpf,
+    rings: Vec<Ring>,
+    control: Array<MapData, u32>,
+    verdicts: Arc<LiveVerdicts>,
+    counters: LiveCounters,
+    decoder: Decoder,
+    clock: Clock,
+    /// Up to here everything has been handed out.
+    horizon: Nanos,
+    /// When the last record came.
+    active: Instant,
+    warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for LiveSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LiveSource")
+            .field("rings", &self.rings.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl LiveSource {
+    /// Loads and attaches the kernel side.
+    ///
+    /// # Errors
+    /// [`CaptureError::Kernel`] where the kernel lacks or refuses something without which there is
+    /// no capture at all. A probe set that cannot be attached is in the report.
+    pub fn open(config: &LiveConfig) -> Result<(Self, LiveReport), CaptureError> {
+        let clock = clock()?;
+        let Loaded {
+            ebpf,
+            rings,
+            control,
+            verdicts,
+            counters,
+            report,
+        } = load::load(config)?;
+        let warnings = report
+            .sets
+            .iter()
+            .filter_map(|set| {
+                let why = set.left_out.as_ref()?;
+                Some(format!(
+                    "probe set {} is left out ({why}): {} cannot be seen",
+                    set.name, set.without
+                ))
+            })
+            .collect();
+        let source = Self {
+            _ebpf: ebpf,
+            rings,
+            control,
+            verdicts: Arc::new(verdicts),
+            decoder: Decoder::new(Arc::clone(&counters.host)),
+            counters,
+            clock,
+            horizon: monotonic(),
+            active: Instant::now(),
+            warnings,
+        };
+        Ok((source, report))
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> LiveCounters {
+        self.counters.clone()
+    }
+
+    /// Drains every ring once and hands out what is old enough.
+    fn cycle(&mut self, events: &mut Vec<SocketEvent>) {
+        let started = monotonic();
+        let mut horizon = started.saturating_sub(HOLD_BACK);
+        for ring in &mut self.rings {
+            loop {
+                let decoder = &mut self.decoder;
+                match ring.drain(BATCH, |record| decoder.push(record)) {
+                    Drained::Empty => break,
+                    Drained::Busy => {
+                        horizon = horizon.min(self.horizon.max(started.saturating_sub(MAX_BUSY)));
+                        break;
+                    }
+                    Drained::More if self.decoder.is_long() => {
+                        // The rest is not known yet: nothing younger than the last cycle goes out.
+                        horizon = horizon.min(self.horizon);
+                        break;
+                    }
+                    Drained::More => {}
+                }
+            }
+        }
+        if !self.decoder.is_empty() {
+            self.active = Instant::now();
+        }
+        // Memory is bounded: what has piled up goes out, in the best order there is.
+        if self.decoder.is_long() {
+            horizon = started;
+        }
+        self.horizon = self.horizon.max(horizon);
+        self.decoder.release(self.horizon, events);
+    }
+
+    /// Waits for the next drain: on a timer while records come, else until the kernel wakes.
+    fn sleep(&mut self, left: Duration) {
+        if !self.decoder.is_empty() || self.active.elapsed() < IDLE_AFTER {
+            std::thread::sleep(DRAIN_INTERVAL.min(left));
+            return;
+        }
+        if self.control.set(control::WAKE, 1, 0).is_err() {
+            std::thread::sleep(IDLE_AFTER.min(left));
+            return;
+        }
+        // A record that came before the flag was set wakes nobody.
+        if self.rings.iter().all(Ring::is_empty) {
+            let mut polled: Vec<PollFd<'_>> = self
+                .rings
+                .iter()
+                .map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN))
+                .collect();
+            let timeout = Timespec::try_from(left).ok();
+            // Interrupted or not, the rings are looked at next.
+            let _ = rustix::event::poll(&mut polled, timeout.as_ref());
+        }
+        let _ = self.control.set(control::WAKE, 0, 0);
+    }
+}
+
+impl Source for LiveSource {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        events: &mut Vec<SocketEvent>,
+    ) -> Result<Progress, CaptureError> {
+        let begun = Instant::now();
+        let before = events.len();
+        loop {
+            self.cycle(events);
+            if events.len() > before {
+                return Ok(Progress::More);
+            }
+            let left = wait.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(Progress::Idle);
+            }
+            self.sleep(left);
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn verdicts(&self) -> Arc<dyn Verdicts> {
+        Arc::clone(&self.verdicts) as Arc<dyn Verdicts>
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    fn watermark(&self) -> Nanos {
+        self.horizon
+    }
+}
+
+/// The clock of `bpf_ktime_get_ns`.
+fn monotonic() -> Nanos {
+    nanos(rustix::time::clock_gettime(
+        rustix::time::ClockId::Monotonic,
+    ))
+}
+
+fn nanos(time: rustix::time::Timespec) -> Nanos {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let rest = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+fn clock() -> Result<Clock, CaptureError> {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(BOOT_ID).map_err(|source| CaptureError::Io {
+        path: BOOT_ID.into(),
+        source,
+    })?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let capture_id = u128::from_str_radix(&digits, 16).map_err(|error| CaptureError::Kernel {
+        what: "the kernel's boot id cannot be read".to_owned(),
+        reason: format!("{BOOT_ID} has {text:?}: {error}"),
+        remedy: "mount /proc of the host".to_owned(),
+    })?;
+    let unix = nanos(rustix::time::clock_gettime(rustix::time::ClockId::Realtime));
+    let unix_offset = unix.cast_signed().saturating_sub(monotonic().cast_signed());
+    Ok(Clock {
+        capture_id,
+        unix_offset,
+    })
+}
