@@ -12,6 +12,7 @@ pub mod nats;
 pub mod nginx;
 pub mod process;
 pub mod python;
+pub mod rewrite;
 pub mod span;
 pub mod tools;
 pub mod wait;

@@ -1,0 +1,91 @@
+//! Recordings kept in `captures/`: what they gave when they were made they give today, however their
+//! bytes are cut.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use wirespan_tests::agent::replay;
+use wirespan_tests::{Span, rewrite};
+
+/// Pieces of at most so many bytes, and the seed of where they are cut.
+const CUTS: [(usize, u64); 6] = [(1, 0), (3, 1), (17, 2), (100, 3), (1_500, 4), (9_000, 5)];
+
+fn captures() -> Result<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    let entries =
+        std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "wsrec")
+    });
+    files.sort();
+    ensure!(!files.is_empty(), "no captures in {}", folder.display());
+    Ok(files)
+}
+
+fn expected(capture: &Path) -> Result<Vec<Span>> {
+    let file = capture.with_extension("jsonl");
+    let text =
+        std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let mut spans = Span::parse_lines(&text)?;
+    // The version is not part of what a parser finds.
+    spans.iter_mut().for_each(without_version);
+    Ok(sorted(spans))
+}
+
+fn without_version(span: &mut Span) {
+    span.parser
+        .truncate(span.parser.find('@').unwrap_or(span.parser.len()));
+}
+
+/// Spans of several connections may come in another order.
+fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by(|one, other| one.span_id.cmp(&other.span_id));
+    spans
+}
+
+fn replayed(file: &Path) -> Result<Vec<Span>> {
+    let mut spans = replay(file)?;
+    spans.iter_mut().for_each(without_version);
+    Ok(sorted(spans))
+}
+
+fn assert_same(found: &[Span], expected: &[Span], what: &str) {
+    for (one, other) in found.iter().zip(expected) {
+        assert_eq!(one, other, "{what}");
+    }
+    assert_eq!(found.len(), expected.len(), "{what}: number of spans");
+}
+
+#[test]
+fn captures_give_what_they_gave() -> Result<()> {
+    for capture in captures()? {
+        assert_same(
+            &replayed(&capture)?,
+            &expected(&capture)?,
+            &capture.display().to_string(),
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn captures_cut_at_other_places_give_the_same() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for capture in captures()? {
+        let expected = expected(&capture)?;
+        for (longest, seed) in CUTS {
+            let file = folder.path().join("cut.wsrec");
+            rewrite::recut(&capture, &file, seed, longest)?;
+            let what = format!(
+                "{} cut at {longest} bytes with seed {seed}",
+                capture.display()
+            );
+            assert_same(&replayed(&file)?, &expected, &what);
+        }
+    }
+    Ok(())
+}
