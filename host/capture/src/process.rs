@@ -25,6 +25,11 @@ const MAX_THREAD_NAMES: usize = 8;
 /// so often: threads have names, and only rarely is another name an `exec`.
 const RECHECK: Duration = Duration::from_secs(5);
 
+/// In the middle of an `exec` a process has its new name, and no environment yet. One that has none
+/// is read again so often, no faster than this, before it is believed to have none.
+const EMPTY_READS: u8 = 8;
+const EMPTY_PAUSE: Duration = Duration::from_millis(1);
+
 const MAX_STAT_BYTES: u64 = 4 << 10;
 const MAX_CGROUP_BYTES: u64 = 64 << 10;
 /// `execve` allows more, but environments above some ten KiB are rare.
@@ -76,6 +81,8 @@ struct Entry {
     process: Arc<Process>,
     read_at: Instant,
     thread_names: Vec<Vec<u8>>,
+    /// Readings left for a process without an environment.
+    doubtful: u8,
 }
 
 impl Default for ProcessTable {
@@ -123,13 +130,21 @@ impl ProcessTable {
         {
             return Some(Arc::clone(&entry.process));
         }
-        let fresh = read(&self.root, pid)
-            .filter(|fresh| started.is_none_or(|started| started == fresh.started));
+        let fresh = read_now(&self.root, pid)
+            .filter(|fresh| started.is_none_or(|started| started == fresh.process.started));
         let known = self
             .recent
             .get_mut(&pid)
             .filter(|entry| started.is_none_or(|started| started == entry.process.started));
         match (fresh, known) {
+            // One that has ended and is not yet waited for has only a name left.
+            (Some(fresh), Some(entry))
+                if fresh.process.executable.is_empty() && !entry.process.executable.is_empty() =>
+            {
+                entry.read_at = Instant::now();
+                entry.add_name(hint.command);
+                Some(Arc::clone(&entry.process))
+            }
             (Some(fresh), Some(entry)) => {
                 entry.refresh(fresh, hint.command);
                 Some(Arc::clone(&entry.process))
@@ -158,15 +173,16 @@ impl ProcessTable {
         self.len() == 0
     }
 
-    fn insert(&mut self, process: Process, command: Option<&[u8]>) -> Arc<Process> {
+    fn insert(&mut self, fresh: Reading, command: Option<&[u8]>) -> Arc<Process> {
         if self.recent.len() >= self.limit / 2 {
             self.older = std::mem::take(&mut self.recent);
         }
-        let process = Arc::new(process);
+        let process = Arc::new(fresh.process);
         let mut entry = Entry {
             process: Arc::clone(&process),
             read_at: Instant::now(),
             thread_names: Vec::new(),
+            doubtful: if fresh.no_environment { EMPTY_READS } else { 0 },
         };
         entry.add_name(command);
         self.recent.insert(process.pid, entry);
@@ -188,6 +204,9 @@ impl ProcessTable {
 impl Entry {
     /// Whether `command` fits what is remembered.
     fn holds(&self, command: Option<&[u8]>) -> bool {
+        if self.doubtful > 0 && self.read_at.elapsed() >= EMPTY_PAUSE {
+            return false;
+        }
         let Some(command) = command else { return true };
         self.process.command.as_bytes() == command
             || (self.thread_names.iter().any(|name| name == command)
@@ -195,10 +214,15 @@ impl Entry {
     }
 
     /// Takes over what was read; keeps the `Arc` if nothing changed.
-    fn refresh(&mut self, fresh: Process, command: Option<&[u8]>) {
+    fn refresh(&mut self, fresh: Reading, command: Option<&[u8]>) {
         self.read_at = Instant::now();
-        if *self.process != fresh {
-            self.process = Arc::new(fresh);
+        self.doubtful = match (fresh.no_environment, *self.process == fresh.process) {
+            (false, _) => 0,
+            (true, true) => self.doubtful.saturating_sub(1),
+            (true, false) => EMPTY_READS,
+        };
+        if *self.process != fresh.process {
+            self.process = Arc::new(fresh.process);
             self.thread_names.clear();
         }
         self.add_name(command);
@@ -217,9 +241,14 @@ impl Entry {
     }
 }
 
+struct Reading {
+    process: Process,
+    /// It could be read, and was empty.
+    no_environment: bool,
+}
+
 /// Reads everything about a process; `None` if it is gone, or was replaced while being read.
-#[must_use]
-pub fn read(root: &Path, pid: u32) -> Option<Process> {
+fn read_now(root: &Path, pid: u32) -> Option<Reading> {
     let directory = root.join(pid.to_string());
     let (started, command) = read_stat(root, pid)?;
     // Another user's process, or none of ours to read: absent, not wrong.
@@ -229,7 +258,10 @@ pub fn read(root: &Path, pid: u32) -> Option<Process> {
     let groups =
         crate::bounded::read(&directory.join("cgroup"), MAX_CGROUP_BYTES).unwrap_or_default();
     let cgroup = cgroup::parse(&String::from_utf8_lossy(&groups));
-    let service_name = std::fs::File::open(directory.join("environ"))
+    let environment = directory.join("environ");
+    // Asked first: it may come into being at any time.
+    let no_environment = crate::bounded::read(&environment, 1).is_ok_and(|first| first.is_empty());
+    let service_name = std::fs::File::open(environment)
         .ok()
         .and_then(|file| service_name(file.take(MAX_ENVIRONMENT_BYTES)));
     let process = Process {
@@ -243,7 +275,10 @@ pub fn read(root: &Path, pid: u32) -> Option<Process> {
     };
     // The id may have passed to another process in between.
     let (started_after, _) = read_stat(root, pid)?;
-    (started_after == started).then_some(process)
+    (started_after == started).then_some(Reading {
+        process,
+        no_environment,
+    })
 }
 
 /// Start time (nanoseconds of the boot clock, whole ticks) and name.

@@ -107,13 +107,14 @@ fn a_running_process_is_described() {
     let child = Running::start(Command::new("/bin/cat").env("OTEL_SERVICE_NAME", "pets"));
     let pid = child.0.id();
     let mut table = table();
+    // The name is there before the environment is.
     child.until(|| {
         table
             .lookup(pid)
-            .is_some_and(|process| process.command == "cat")
+            .is_some_and(|process| process.service_name.as_deref() == Some("pets"))
     });
     let process = table.lookup(pid).unwrap();
-    assert_eq!(process.service_name.as_deref(), Some("pets"));
+    assert_eq!(process.command, "cat");
     assert!(
         process.executable.ends_with("/cat"),
         "{}",
@@ -208,6 +209,46 @@ fn an_exec_is_noticed_by_its_name_at_once_and_a_threads_name_is_not_read_twice()
         ("cat", before.started)
     );
     assert!(after.executable.ends_with("/cat"));
+}
+
+#[test]
+fn an_ended_process_that_nobody_waited_for_keeps_what_was_known() {
+    let mut child = Running::start(&mut Command::new("/bin/cat"));
+    let pid = child.0.id();
+    let mut table = table();
+    child.until(|| {
+        table
+            .lookup(pid)
+            .is_some_and(|process| process.command == "cat")
+    });
+    let before = table.lookup(pid).unwrap();
+    child.0.kill().unwrap();
+    child.until(|| std::fs::read_link(format!("/proc/{pid}/exe")).is_err());
+    let hint = ProcessHint {
+        started: Some(before.started),
+        command: Some(b"unseen"),
+    };
+    let after = table.lookup_hinted(pid, hint).unwrap();
+    assert_eq!(after.executable, before.executable);
+}
+
+#[test]
+fn a_process_without_an_environment_is_not_read_for_ever() {
+    let child = Running::start(Command::new("/bin/cat").env_clear());
+    let pid = child.0.id();
+    let mut table = table();
+    child.until(|| {
+        table
+            .lookup(pid)
+            .is_some_and(|process| process.command == "cat")
+    });
+    child.until(|| {
+        table.lookup(pid);
+        table
+            .recent
+            .get(&pid)
+            .is_some_and(|entry| entry.doubtful == 0)
+    });
 }
 
 fn started_command(pid: u32) -> Vec<u8> {

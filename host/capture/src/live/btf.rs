@@ -199,7 +199,7 @@ impl Btf {
             offset_bits = offset_bits.checked_add(bits).ok_or(Absent::Member)?;
             id = member;
         }
-        if offset_bits % 8 != 0 {
+        if !offset_bits.is_multiple_of(8) {
             return Err(Absent::BitField);
         }
         Ok(Placement {

@@ -123,7 +123,7 @@ impl TraceEvent {
     }
 }
 
-/// `field:const void * skaddr;	offset:8;	size:8;	signed:0;`
+/// `field:const void * skaddr; offset:8; size:8; signed:0;`
 fn field(line: &str) -> Option<(String, TraceField)> {
     let mut parts = line.trim().split(';').map(str::trim);
     let declaration = parts.next()?.strip_prefix("field:")?;

@@ -1,0 +1,277 @@
+//! The few `bpf(2)` and `perf_event_open(2)` calls that tests of features need. Everything made here
+//! is closed again by its owner; nothing is pinned.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+const MAP_CREATE: u32 = 0;
+const PROG_LOAD: u32 = 5;
+const RAW_TRACEPOINT_OPEN: u32 = 17;
+
+/// Numbers of `enum bpf_map_type`.
+pub(super) const MAP_RINGBUF: u32 = 27;
+
+/// Numbers of `enum bpf_prog_type`, and of `enum bpf_attach_type` for tracing programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ProgramKind {
+    /// Runs at kprobes and uprobes.
+    Probe,
+    Tracepoint,
+    /// At a tracepoint, with typed arguments; the id is that of the kernel type `btf_trace_<name>`.
+    TypedTracepoint(u32),
+    /// At the entry of the kernel function with this BTF id.
+    FunctionEntry(u32),
+}
+
+impl ProgramKind {
+    /// Program type, expected attach type, BTF id.
+    const fn numbers(self) -> (u32, u32, u32) {
+        match self {
+            Self::Probe => (2, 0, 0),
+            Self::Tracepoint => (5, 0, 0),
+            Self::TypedTracepoint(id) => (26, 23, id),
+            Self::FunctionEntry(id) => (26, 24, id),
+        }
+    }
+}
+
+/// `struct bpf_insn`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Instruction {
+    code: u8,
+    /// Destination in the lower half, source in the upper.
+    registers: u8,
+    offset: i16,
+    immediate: i32,
+}
+
+const fn op(code: u8, registers: u8, offset: i16, immediate: i32) -> Instruction {
+    Instruction {
+        code,
+        registers,
+        offset,
+        immediate,
+    }
+}
+
+/// `*(u64 *)(fp - 8) = 0; bpf_probe_read_kernel(fp - 8, 8, 0); return 0;`: the helper is what
+/// lockdown takes away.
+const READS_KERNEL: [Instruction; 8] = [
+    op(0x7a, 10, -8, 0),
+    op(0xbf, 0xa1, 0, 0),
+    op(0x07, 1, 0, -8),
+    op(0xb7, 2, 0, 8),
+    op(0xb7, 3, 0, 0),
+    op(0x85, 0, 0, 113),
+    op(0xb7, 0, 0, 0),
+    op(0x95, 0, 0, 0),
+];
+
+/// The part of `union bpf_attr` for `BPF_MAP_CREATE` that is used; the kernel takes what follows
+/// as zero.
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+}
+
+/// The part for `BPF_PROG_LOAD`.
+#[derive(Default)]
+#[repr(C)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// The part for `BPF_RAW_TRACEPOINT_OPEN`, with room that the kernel wants zero.
+#[repr(C)]
+struct RawTracepointOpen {
+    name: u64,
+    prog_fd: u32,
+    zero: u32,
+}
+
+/// `struct perf_event_attr` up to `config2` (`PERF_ATTR_SIZE_VER1`).
+#[derive(Default)]
+#[repr(C)]
+struct PerfEvent {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup: u32,
+    breakpoint: u32,
+    config1: u64,
+    config2: u64,
+}
+
+/// Makes an empty map.
+pub(super) fn create_map(map_type: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    bpf(
+        MAP_CREATE,
+        &MapCreate {
+            map_type,
+            key_size: 0,
+            value_size: 0,
+            max_entries,
+            map_flags: 0,
+        },
+    )
+}
+
+/// Loads a program that reads kernel memory and does nothing with it.
+pub(super) fn load(kind: ProgramKind) -> io::Result<OwnedFd> {
+    let license: &CStr = c"GPL";
+    let (prog_type, expected_attach_type, attach_btf_id) = kind.numbers();
+    bpf(
+        PROG_LOAD,
+        &ProgLoad {
+            prog_type,
+            expected_attach_type,
+            attach_btf_id,
+            insn_cnt: u32::try_from(READS_KERNEL.len()).unwrap_or_default(),
+            insns: READS_KERNEL.as_ptr() as u64,
+            license: license.as_ptr() as u64,
+            ..ProgLoad::default()
+        },
+    )
+}
+
+/// Attaches a tracing program to what it was loaded for; detached when the result is dropped.
+pub(super) fn attach_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    bpf(
+        RAW_TRACEPOINT_OPEN,
+        &RawTracepointOpen {
+            name: 0,
+            prog_fd: program.as_raw_fd().cast_unsigned(),
+            zero: 0,
+        },
+    )
+}
+
+/// Attaches a program to the tracepoint with this number; detached when the result is dropped.
+pub(super) fn attach_tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    attach_perf(
+        program,
+        PerfEvent {
+            kind: PERF_TYPE_TRACEPOINT,
+            config: id,
+            ..PerfEvent::default()
+        },
+    )
+}
+
+/// Attaches a program to an offset of a file; `kind` is the number of the kernel's uprobe events.
+pub(super) fn attach_uprobe(
+    program: BorrowedFd<'_>,
+    kind: u32,
+    path: &CStr,
+    offset: u64,
+) -> io::Result<OwnedFd> {
+    attach_perf(
+        program,
+        PerfEvent {
+            kind,
+            config1: path.as_ptr() as u64,
+            config2: offset,
+            ..PerfEvent::default()
+        },
+    )
+}
+
+fn attach_perf(program: BorrowedFd<'_>, event: PerfEvent) -> io::Result<OwnedFd> {
+    const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+    /// `_IOW('$', 8, __u32)`.
+    const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
+    let event = PerfEvent {
+        size: size_of_u32::<PerfEvent>(),
+        ..event
+    };
+    let (every_process, first_cpu, no_group) = (-1, 0, -1);
+    // SAFETY: the kernel reads `size` bytes of the struct, and a path where the caller has a
+    // pointer to one that outlives this call.
+    #[expect(unsafe_code, reason = "perf_event_open has no safe wrapper")]
+    let opened = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const event,
+            every_process,
+            first_cpu,
+            no_group,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    let opened = owned(opened)?;
+    // SAFETY: both are open file descriptors; the call takes the second by value.
+    #[expect(unsafe_code, reason = "this ioctl has no safe wrapper")]
+    let result = unsafe {
+        libc::ioctl(
+            opened.as_raw_fd(),
+            PERF_EVENT_IOC_SET_BPF,
+            program.as_fd().as_raw_fd(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(opened)
+    }
+}
+
+fn bpf<T>(command: u32, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads exactly the size given; the pointers within are to data that the
+    // callers above hold until this returns.
+    #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attributes),
+            size_of_u32::<T>(),
+        )
+    };
+    owned(result)
+}
+
+fn size_of_u32<T>() -> u32 {
+    u32::try_from(size_of::<T>()).unwrap_or_default()
+}
+
+/// Takes over a file descriptor that a system call returned.
+fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = RawFd::try_from(result)
+        .ok()
+        .filter(|&fd| fd >= 0)
+        .ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made it, nobody else has it.
+    #[expect(unsafe_code, reason = "the only way to own a raw descriptor")]
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(owned)
+}
