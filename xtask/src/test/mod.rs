@@ -16,8 +16,8 @@ use crate::setup::{self, Purpose};
 use crate::terminal::{Mark, Terminal, clock};
 use crate::workspace::Workspace;
 use binary::TestBinary;
-pub(crate) use outcome::Report;
 use outcome::Summary;
+pub(crate) use outcome::{Outcome, Report};
 
 /// Which tests.
 #[derive(Args)]
