@@ -7,11 +7,16 @@ mod bounded;
 pub mod cgroup;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod live;
+pub mod pcap;
 pub mod process;
 pub mod recording;
 pub mod source;
 
 pub use error::CaptureError;
 pub use event::*;
+pub use file::open_any;
+pub use pcap::{PcapSource, Perspective};
+pub use recording::{RecordingSource, RecordingWriter};
 pub use source::{Clock, NoVerdicts, Progress, Source, Verdict, Verdicts};

@@ -9,4 +9,5 @@ mod writer;
 
 pub use format::{MAGIC, VERSION};
 pub use reader::RecordingSource;
+pub(crate) use reader::describe;
 pub use writer::{RecordingWriter, Totals};
