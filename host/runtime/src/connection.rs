@@ -1,0 +1,251 @@
+//! A connection as a worker sees it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wirespan_stream::{ConnectionInfo, Direction, Nanos, Role, Transport};
+
+use crate::bindings::{self, Cause, EventKind};
+use crate::side::{Side, Skipped};
+
+/// An event that is presented once, beside the bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Control {
+    pub(crate) order: u64,
+    pub(crate) time: Nanos,
+    pub(crate) kind: EventKind,
+    /// `None` where the event is about the whole connection.
+    pub(crate) direction: Option<Direction>,
+    pub(crate) position: u64,
+    pub(crate) len: u64,
+    pub(crate) cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No parser has it yet.
+    Recognising,
+    /// It carries TLS; plaintext may come.
+    Encrypted,
+    Taken(Taken),
+    /// Nobody wants it.
+    Left,
+}
+
+/// A parser has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) parser: usize,
+    pub(crate) seat: usize,
+    /// What the guest calls it.
+    pub(crate) number: u64,
+    /// The guest has not been told of it yet, and why it is told now.
+    pub(crate) opening: Option<Cause>,
+    /// The guest wants nothing more but the end.
+    pub(crate) ignored: bool,
+}
+
+/// How recognition goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// Parsers that have not said no: a bit for each.
+    pub(crate) candidates: u64,
+    /// Parsers that gave it back.
+    pub(crate) refused: u64,
+    pub(crate) attempts: u32,
+    /// Bytes there were at the last attempt.
+    pub(crate) tried: usize,
+    pub(crate) beginnings: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) info: Arc<ConnectionInfo>,
+    pub(crate) state: State,
+    /// By [`Direction::index`].
+    pub(crate) sides: [Side; 2],
+    pub(crate) control: VecDeque<Control>,
+    pub(crate) search: Search,
+    /// Which direction carries what the client sends.
+    pub(crate) client: Direction,
+    pub(crate) sides_certain: bool,
+    pub(crate) mid_stream: bool,
+    pub(crate) tls: bool,
+    /// How many position spaces there were before the present one.
+    pub(crate) layer: u32,
+    pub(crate) handover: Option<Box<[u8]>>,
+    /// When a timer is due.
+    pub(crate) wake: Option<Nanos>,
+    /// It stands in the list of connections with something to do.
+    pub(crate) dirty: bool,
+    /// When its parser's instance failed: spans that touch that time say so.
+    pub(crate) restarted: Option<Nanos>,
+    /// No time of a span lies outside of these.
+    pub(crate) earliest: Nanos,
+    pub(crate) latest: Nanos,
+    /// It has ended. Handed over when everything else was: a parser that held a side back sees it
+    /// again first.
+    pub(crate) closing: Option<Control>,
+    /// A parser has consumed some of it: what is retained is not its beginning.
+    pub(crate) consumed: bool,
+    /// Calls since the last event from outside.
+    pub(crate) rounds: u32,
+    /// Bytes of it in the worker's total.
+    pub(crate) accounted: usize,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        info: Arc<ConnectionInfo>,
+        positions: [Option<u64>; 2],
+        mid_stream: bool,
+        all: u64,
+    ) -> Self {
+        let (client, sides_certain) = guess_client(&info);
+        Self {
+            state: State::Recognising,
+            sides: positions.map(Side::at),
+            control: VecDeque::new(),
+            search: Search {
+                candidates: all,
+                refused: 0,
+                attempts: 0,
+                tried: 0,
+                beginnings: 0,
+            },
+            client,
+            sides_certain,
+            mid_stream,
+            tls: false,
+            layer: 0,
+            handover: None,
+            wake: None,
+            dirty: false,
+            restarted: None,
+            earliest: info.opened,
+            latest: info.opened,
+            closing: None,
+            consumed: false,
+            rounds: 0,
+            accounted: 0,
+            info,
+        }
+    }
+
+    pub(crate) fn side_mut(&mut self, direction: Direction) -> &mut Side {
+        let [sent, received] = &mut self.sides;
+        match direction {
+            Direction::Sent => sent,
+            Direction::Received => received,
+        }
+    }
+
+    pub(crate) fn side(&self, direction: Direction) -> &Side {
+        let [sent, received] = &self.sides;
+        match direction {
+            Direction::Sent => sent,
+            Direction::Received => received,
+        }
+    }
+
+    /// What the guest calls a direction.
+    pub(crate) fn role(&self, direction: Direction) -> bindings::Side {
+        if direction == self.client {
+            bindings::Side::Client
+        } else {
+            bindings::Side::Server
+        }
+    }
+
+    pub(crate) fn direction(&self, side: bindings::Side) -> Direction {
+        match side {
+            bindings::Side::Client => self.client,
+            bindings::Side::Server => self.client.opposite(),
+        }
+    }
+
+    /// The observed end is the client's.
+    pub(crate) fn observed_client(&self) -> bool {
+        self.client == Direction::Sent
+    }
+
+    pub(crate) fn closed(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    pub(crate) fn retained(&self) -> usize {
+        self.sides
+            .iter()
+            .map(|side| side.retained)
+            .fold(0, usize::saturating_add)
+    }
+
+    pub(crate) fn seen_at(&mut self, time: Nanos) {
+        if time != 0 {
+            self.earliest = self.earliest.min(time);
+            self.latest = self.latest.max(time);
+        }
+    }
+
+    pub(crate) fn skipped(&mut self, direction: Direction, skipped: Skipped) {
+        self.control.push_back(Control {
+            order: skipped.order,
+            time: skipped.time,
+            kind: EventKind::Skipped,
+            direction: Some(direction),
+            position: skipped.from,
+            len: skipped.to.saturating_sub(skipped.from),
+            cause: Cause::None,
+        });
+    }
+
+    /// Recognition starts again with what is retained, or with what comes.
+    pub(crate) fn search_anew(&mut self, all: u64) {
+        self.state = State::Recognising;
+        let refused = self.search.refused;
+        self.search = Search {
+            candidates: all & !refused,
+            refused,
+            attempts: 0,
+            tried: 0,
+            beginnings: 0,
+        };
+        self.wake = None;
+        for side in &mut self.sides {
+            side.forget_requests();
+        }
+    }
+
+    /// Nothing of it is of interest any more.
+    pub(crate) fn leave(&mut self) {
+        self.state = State::Left;
+        self.forget_bytes();
+        self.control.clear();
+        self.wake = None;
+        self.handover = None;
+    }
+
+    pub(crate) fn forget_bytes(&mut self) {
+        for side in &mut self.sides {
+            side.clear(true);
+        }
+    }
+}
+
+/// Who opened it where that was seen; else the end with the lower port is taken for the server, for
+/// clients' ports are given out from 1024 or 32768 on. The parser that recognises it can correct it.
+fn guess_client(info: &ConnectionInfo) -> (Direction, bool) {
+    match (info.role, info.local, info.remote) {
+        (Some(Role::Client), ..) => (Direction::Sent, true),
+        (Some(Role::Server), ..) => (Direction::Received, true),
+        (None, Some(local), Some(remote)) if info.transport != Transport::Unix => {
+            let client = if local.port() > remote.port() {
+                Direction::Sent
+            } else {
+                Direction::Received
+            };
+            (client, false)
+        }
+        _ => (Direction::Received, false),
+    }
+}

@@ -1,0 +1,134 @@
+//! The engine: how guest code is compiled and bounded, shared by all workers.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use wasmtime::component::Component;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::cache::Cache;
+use crate::limits::{self, Limits};
+use crate::load::{self, LoadError, Parser};
+use crate::ticker::Ticker;
+
+/// How to set an engine up.
+#[derive(Clone, Debug, Default)]
+pub struct EngineConfig {
+    /// Directory for compiled code, made if it is not there. Without one each start compiles anew.
+    pub cache: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+/// Why there is no engine. The message ends with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(
+        "the WebAssembly engine does not start: {0}; check the memory limit (ulimit -v) of this process"
+    )]
+    Start(String),
+    #[error(
+        "no thread for the deadlines of parsers: {0}; raise the limit on threads of this process"
+    )]
+    Thread(#[from] std::io::Error),
+}
+
+/// Compiles and instantiates parsers.
+pub struct Engine {
+    // Before the engine, so that its thread is gone first.
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) limits: Limits,
+    /// Linear memory of all instances.
+    pub(crate) memory: Arc<AtomicUsize>,
+    cache: Option<Cache>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// # Errors
+    /// When the address space or a thread for the engine cannot be had. A cache directory that
+    /// cannot be used is logged and done without.
+    pub fn new(config: &EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let engine = wasmtime::Engine::new(&settings().map_err(start)?).map_err(start)?;
+        let ticker = Arc::new(Ticker::start(engine.weak())?);
+        let cache = config.cache.as_deref().and_then(|directory| {
+            Cache::open(directory, &engine)
+                .inspect_err(|e| tracing::warn!("compiled parsers are not kept: {e}"))
+                .ok()
+        });
+        let memory = Arc::new(AtomicUsize::new(0));
+        Ok(Arc::new(Self {
+            ticker,
+            engine,
+            limits: config.limits.clone(),
+            memory,
+            cache,
+        }))
+    }
+
+    /// Loads a component. `name` stands for it in messages: its file, or the name it is built in under.
+    ///
+    /// # Errors
+    /// When it is not a component that can be this parser; the message names it, why, and what to do.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Parser>, LoadError> {
+        load::load(self, name, bytes)
+    }
+
+    pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        match &self.cache {
+            Some(cache) => cache.component(&self.engine, bytes),
+            None => Component::from_binary(&self.engine, bytes),
+        }
+    }
+}
+
+fn start(error: wasmtime::Error) -> EngineError {
+    EngineError::Start(format!("{error:#}"))
+}
+
+fn settings() -> wasmtime::Result<Config> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(limits::INSTANCES)
+        .total_core_instances(limits::INSTANCES * 4)
+        .total_memories(limits::INSTANCES)
+        .total_tables(limits::INSTANCES * 4)
+        .max_core_instances_per_component(limits::CORE_INSTANCES)
+        .max_memories_per_component(limits::MEMORIES)
+        .max_tables_per_component(limits::TABLES)
+        .max_memory_size(limits::MEMORY_BYTES)
+        .table_elements(limits::TABLE_ELEMENTS)
+        // Instances live long; a slot that is given up gives its memory back.
+        .max_unused_warm_slots(0);
+    let mut config = Config::new();
+    config
+        .target(concat_target())?
+        .wasm_component_model(true)
+        // Costs a call 500 ns more, and parsers are synchronous.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(limits::STACK_BYTES)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        // Two parsers side by side must not differ by machine.
+        .relaxed_simd_deterministic(true)
+        .wasm_backtrace_max_frames(None);
+    Ok(config)
+}
+
+/// Naming the target, even the host's own, keeps the features of this CPU out of the code, so that
+/// a cache on a shared disk or in an image serves every node.
+const fn concat_target() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "aarch64-unknown-linux-gnu"
+    } else {
+        "x86_64-unknown-linux-gnu"
+    }
+}

@@ -1,0 +1,330 @@
+//! Finding the parser of a connection.
+//!
+//! The host tests patterns, and asks only the parsers whose patterns fit. A parser that says no is
+//! not asked again; what nobody recognises within the limits is left alone. On a connection that was
+//! joined in the middle, the first bytes are rarely the beginning of a message: there each chunk is
+//! tried as a beginning.
+
+use std::cmp::Reverse;
+
+use wirespan_capture::Verdict;
+use wirespan_stream::Direction;
+
+use crate::bindings::{self, Cause, Recognition};
+use crate::connection::{Connection, State, Taken};
+use crate::limits::Limits;
+use crate::parsers::Origin;
+use crate::pattern::{self, Match};
+use crate::side::Content;
+use crate::tls;
+use crate::worker::{Worker, connection_mut};
+
+/// What a round of questions came to.
+enum Outcome {
+    Found(usize, Recognition),
+    Encrypted,
+    /// More bytes could decide it.
+    Undecided,
+    /// Nobody, whatever follows.
+    Nobody,
+}
+
+impl Worker {
+    /// Tries to find a parser for what a connection has shown so far.
+    pub(crate) fn recognise(&mut self, slot: u32) {
+        loop {
+            let limits = &self.limits;
+            let prefixes = &mut self.prefixes;
+            let Some(connection) = connection_mut(&mut self.slots, slot) else {
+                return;
+            };
+            for direction in Direction::BOTH {
+                drop_leading_gap(connection, direction);
+            }
+            connection
+                .side(connection.client)
+                .prefix(limits.recognise_bytes, &mut prefixes.client);
+            connection
+                .side(connection.client.opposite())
+                .prefix(limits.recognise_bytes, &mut prefixes.server);
+            if !due(
+                connection,
+                prefixes.client.len(),
+                prefixes.server.len(),
+                limits,
+            ) {
+                if connection.closed() {
+                    self.leave(slot, false);
+                }
+                return;
+            }
+            match self.ask(slot) {
+                Outcome::Found(parser, recognition) => {
+                    return self.take(slot, parser, &recognition);
+                }
+                Outcome::Encrypted => return self.set_aside(slot),
+                Outcome::Undecided if !self.exhausted(slot) => return,
+                Outcome::Undecided | Outcome::Nobody => {}
+            }
+            if !self.next_beginning(slot) {
+                return self.leave(slot, true);
+            }
+        }
+    }
+
+    /// Asks whoever may have it, in order of precedence.
+    fn ask(&mut self, slot: u32) -> Outcome {
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return Outcome::Nobody;
+        };
+        let prefixes = &mut self.prefixes;
+        let mut undecided = false;
+        if !connection.tls {
+            match tls::test(&prefixes.client).max(tls::test(&prefixes.server)) {
+                Match::Fits => return Outcome::Encrypted,
+                // Of a side without bytes there is nothing to wait for.
+                Match::Undecided => {
+                    undecided = !prefixes.client.is_empty()
+                        && tls::test(&prefixes.client) == Match::Undecided
+                }
+                Match::Never => {}
+            }
+        }
+        let server_port = if connection.observed_client() {
+            connection.info.remote
+        } else {
+            connection.info.local
+        };
+        let server_port = server_port.map(|address| address.port());
+        let mut with_facts = false;
+        let mut best: Option<(Reverse<Origin>, u8, bool, Reverse<usize>, Recognition)> = None;
+        let mut waiting: Option<Origin> = None;
+        for (index, pool) in self.pools.iter_mut().enumerate() {
+            let bit = 1u64 << (index % 64);
+            if connection.search.candidates & bit == 0 || !pool.healthy(self.now) {
+                continue;
+            }
+            let origin = self
+                .parsers
+                .get(index)
+                .map_or(Origin::Plugin, |(_, origin)| *origin);
+            if best
+                .as_ref()
+                .is_some_and(|(Reverse(found), ..)| *found < origin)
+            {
+                break;
+            }
+            match pattern::test(&pool.parser.patterns, &prefixes.client, &prefixes.server) {
+                Match::Never => connection.search.candidates &= !bit,
+                Match::Undecided => undecided = true,
+                Match::Fits => {
+                    if !with_facts {
+                        prefixes.facts.clear();
+                        prefixes.facts.add(connection, false);
+                        with_facts = true;
+                    }
+                    let answer = pool
+                        .recogniser(&self.engine, &self.limits)
+                        .and_then(|instance| {
+                            instance.recognise(
+                                self.limits.recognise_budget,
+                                &prefixes.client,
+                                &prefixes.server,
+                                &prefixes.facts.list,
+                                &prefixes.facts.texts,
+                            )
+                        });
+                    match answer {
+                        Ok(bindings::Verdict::No) => connection.search.candidates &= !bit,
+                        Ok(bindings::Verdict::NeedMore) => {
+                            undecided = true;
+                            waiting = Some(waiting.map_or(origin, |earlier| earlier.min(origin)));
+                        }
+                        Ok(bindings::Verdict::Yes(recognition)) => {
+                            let usual = server_port
+                                .is_some_and(|port| pool.parser.manifest().ports.contains(&port));
+                            let rank = (
+                                Reverse(origin),
+                                recognition.confidence.min(100),
+                                usual,
+                                Reverse(index),
+                            );
+                            if best
+                                .as_ref()
+                                .is_none_or(|(o, c, u, i, _)| rank > (*o, *c, *u, *i))
+                            {
+                                best = Some((rank.0, rank.1, rank.2, rank.3, recognition));
+                            }
+                        }
+                        Err(fault) => {
+                            // Its connections are not touched: only recognition ran in that instance.
+                            pool.recogniser_failed();
+                            pool.failed(&fault, self.now, &self.limits);
+                            connection.search.candidates &= !bit;
+                        }
+                    }
+                }
+            }
+        }
+        match best {
+            // Somebody who goes first may still want it.
+            Some((Reverse(origin), ..))
+                if waiting.is_some_and(|earlier| earlier < origin) && !connection.closed() =>
+            {
+                Outcome::Undecided
+            }
+            Some((_, _, _, Reverse(index), recognition)) => Outcome::Found(index, recognition),
+            None if undecided => Outcome::Undecided,
+            None => Outcome::Nobody,
+        }
+    }
+
+    /// Gives a connection to a parser.
+    pub(crate) fn take(&mut self, slot: u32, parser: usize, recognition: &Recognition) {
+        let Some(pool) = self.pools.get_mut(parser) else {
+            return;
+        };
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return;
+        };
+        if recognition.swapped {
+            connection.client = connection.client.opposite();
+        }
+        let seat = pool.choose();
+        pool.arrive(seat);
+        pool.counters.recognised.one();
+        connection.state = State::Taken(Taken {
+            parser,
+            seat,
+            number: 0,
+            opening: Some(Cause::None),
+            ignored: false,
+        });
+        connection.consumed = false;
+        for side in &mut connection.sides {
+            side.forget_requests();
+        }
+        self.output
+            .verdicts
+            .push((connection.info.key, Verdict::Wanted));
+    }
+
+    /// TLS is nobody's: its plaintext may come.
+    fn set_aside(&mut self, slot: u32) {
+        self.counters.encrypted.one();
+        if let Some(connection) = connection_mut(&mut self.slots, slot) {
+            connection.leave();
+            connection.state = State::Encrypted;
+        }
+        self.account(slot);
+    }
+
+    /// Nobody has it.
+    pub(crate) fn leave(&mut self, slot: u32, verdict: bool) {
+        self.counters.unknown.one();
+        if let Some(connection) = connection_mut(&mut self.slots, slot) {
+            self.counters
+                .ignored_bytes
+                .add(connection.retained() as u64);
+            connection.leave();
+            if verdict && !connection.closed() {
+                self.output
+                    .verdicts
+                    .push((connection.info.key, Verdict::Ignored));
+            }
+        }
+        self.account(slot);
+    }
+
+    /// Whether more bytes are not worth waiting for.
+    fn exhausted(&self, slot: u32) -> bool {
+        let Some(connection) = self
+            .slots
+            .get(slot as usize)
+            .and_then(|place| place.connection.as_ref())
+        else {
+            return true;
+        };
+        connection.closed()
+            || connection.search.attempts >= self.limits.recognise_attempts
+            || connection
+                .sides
+                .iter()
+                .any(|side| side.retained >= self.limits.recognise_bytes)
+    }
+
+    /// Drops the earliest chunk, where the next one may be a beginning.
+    fn next_beginning(&mut self, slot: u32) -> bool {
+        let all = self.parsers.all();
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return false;
+        };
+        let holes = connection.sides.iter().any(|side| {
+            side.segments
+                .iter()
+                .any(|segment| matches!(segment.content, Content::Gap { .. }))
+        });
+        if !connection.mid_stream && !holes {
+            return false;
+        }
+        connection.mid_stream = true;
+        if connection.search.beginnings >= self.limits.recognise_beginnings {
+            return false;
+        }
+        let first = |direction| {
+            connection
+                .side(direction)
+                .segments
+                .front()
+                .map_or(u64::MAX, |segment| segment.order)
+        };
+        let direction = if first(Direction::Sent) <= first(Direction::Received) {
+            Direction::Sent
+        } else {
+            Direction::Received
+        };
+        let before = connection.retained();
+        connection.side_mut(direction).drop_first();
+        self.counters
+            .ignored_bytes
+            .add(before.saturating_sub(connection.retained()) as u64);
+        let search = &mut connection.search;
+        search.beginnings = search.beginnings.saturating_add(1);
+        (search.candidates, search.attempts, search.tried) = (all & !search.refused, 0, 0);
+        self.account(slot);
+        true
+    }
+}
+
+/// Whether enough has come since the last attempt: every piece counts at first, later a doubling.
+fn due(connection: &mut Connection, client: usize, server: usize, limits: &Limits) -> bool {
+    let available = client.saturating_add(server);
+    let closed = connection.closed();
+    let search = &mut connection.search;
+    let early = search.attempts < limits.recognise_attempts / 2;
+    let grown = if early {
+        available > search.tried
+    } else {
+        available >= search.tried.saturating_mul(2)
+    };
+    let last = closed && available > search.tried;
+    if available == 0 || !(grown || last) {
+        return false;
+    }
+    search.attempts = search.attempts.saturating_add(1);
+    search.tried = available;
+    true
+}
+
+/// What was lost before anything was recognised: the connection is one joined in the middle.
+fn drop_leading_gap(connection: &mut Connection, direction: Direction) {
+    while let Some(Content::Gap { .. }) = connection
+        .side(direction)
+        .segments
+        .front()
+        .map(|segment| &segment.content)
+    {
+        connection.side_mut(direction).drop_first();
+        connection.mid_stream = true;
+    }
+}

@@ -1,0 +1,557 @@
+//! One direction of a connection: what arrived and is not consumed yet.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use wirespan_stream::Nanos;
+
+use crate::bindings::Cause;
+
+/// A stretch of the stream. Segments of a side follow each other without a hole.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) position: u64,
+    pub(crate) time: Nanos,
+    /// Orders it among everything of its connection.
+    pub(crate) order: u64,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Bytes { bytes: Bytes, unordered: bool },
+    Gap { len: u64, cause: Cause },
+}
+
+impl Segment {
+    pub(crate) fn len(&self) -> u64 {
+        match &self.content {
+            Content::Bytes { bytes, .. } => bytes.len() as u64,
+            Content::Gap { len, .. } => *len,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.position.saturating_add(self.len())
+    }
+
+    /// Drops what lies below `position`, which is within the segment.
+    fn cut_front(&mut self, position: u64) {
+        let cut = position.saturating_sub(self.position).min(self.len());
+        self.position = self.position.saturating_add(cut);
+        match &mut self.content {
+            Content::Bytes { bytes, .. } => {
+                let cut = usize::try_from(cut).unwrap_or(bytes.len()).min(bytes.len());
+                let _ = bytes.split_to(cut);
+            }
+            Content::Gap { len, .. } => *len = len.saturating_sub(cut),
+        }
+    }
+}
+
+/// The stream has reached a position that was skipped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) time: Nanos,
+    pub(crate) order: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) segments: VecDeque<Segment>,
+    /// Bytes below are done with; those that still arrive there are dropped.
+    pub(crate) floor: u64,
+    /// Where the stream has come to.
+    pub(crate) end: u64,
+    /// `floor` and `end` mean something.
+    pub(crate) placed: bool,
+    /// Bytes in `segments`.
+    pub(crate) retained: usize,
+    /// Where a skip began whose end is announced when the stream gets there.
+    skip_from: Option<u64>,
+    /// Not to be presented before the stream is here.
+    pub(crate) need: u64,
+    /// How far the parser has been shown the stream.
+    pub(crate) seen: u64,
+    /// The stream has ended.
+    pub(crate) ended: bool,
+    /// There is something that the parser has not seen.
+    pub(crate) fresh: bool,
+    /// The parser consumed something in the present call.
+    pub(crate) progress: bool,
+    /// Presented without anything being consumed, so many times in a row.
+    fruitless: u32,
+    /// Not to be presented again before the stream is here, or something else happens.
+    pub(crate) hold: u64,
+    /// Bytes arrived since the last presentation may be copied out of larger buffers.
+    compacted: usize,
+}
+
+impl Side {
+    /// A side that begins at `position`, if that is known.
+    pub(crate) fn at(position: Option<u64>) -> Self {
+        let place = position.unwrap_or(0);
+        Self {
+            floor: place,
+            end: place,
+            placed: position.is_some(),
+            ..Self::default()
+        }
+    }
+
+    /// Forgets everything but where the stream is and whether it has ended. Without `place`, what
+    /// comes next says where it is.
+    pub(crate) fn clear(&mut self, place: bool) {
+        *self = Self {
+            ended: self.ended,
+            ..Self::at((place && self.placed).then_some(self.end))
+        };
+    }
+
+    /// Takes what arrived. Returns how many bytes were dropped as not wanted, and the skip that
+    /// this ends.
+    pub(crate) fn push(&mut self, mut segment: Segment) -> (u64, Option<Skipped>) {
+        if !self.placed {
+            (self.floor, self.end, self.placed) = (segment.position, segment.position, true);
+        }
+        let overlap = self.end.saturating_sub(segment.position);
+        if overlap > 0 {
+            // Does not happen in an ordered stream; what is there already is not taken twice.
+            segment.cut_front(self.end);
+        }
+        let (start, end) = (segment.position, segment.end());
+        if end <= self.end && segment.len() == 0 {
+            return (0, None);
+        }
+        if start > self.end {
+            self.append(Segment {
+                position: self.end,
+                time: segment.time,
+                order: segment.order,
+                content: Content::Gap {
+                    len: start.saturating_sub(self.end),
+                    cause: Cause::Lost,
+                },
+            });
+        }
+        self.end = end;
+        let mut dropped = 0;
+        let mut skipped = None;
+        if start < self.floor {
+            let below = self.floor.min(end);
+            dropped = below.saturating_sub(start);
+            if end >= self.floor {
+                skipped = self.skip_from.take().map(|from| Skipped {
+                    from,
+                    to: self.floor,
+                    time: segment.time,
+                    order: segment.order,
+                });
+            }
+            if end <= self.floor {
+                return (dropped, skipped);
+            }
+            segment.cut_front(self.floor);
+        }
+        self.append(segment);
+        (dropped, skipped)
+    }
+
+    fn append(&mut self, mut segment: Segment) {
+        if segment.position < self.floor {
+            segment.cut_front(self.floor);
+        }
+        if segment.len() == 0 {
+            return;
+        }
+        self.fresh = true;
+        if let Content::Bytes { bytes, .. } = &segment.content {
+            self.retained = self.retained.saturating_add(bytes.len());
+        } else if let Content::Gap { len, cause } = &segment.content
+            && let Some(last) = self.segments.back_mut()
+            && let Content::Gap {
+                len: before,
+                cause: earlier,
+            } = &mut last.content
+            && earlier == cause
+        {
+            *before = before.saturating_add(*len);
+            return;
+        }
+        self.segments.push_back(segment);
+    }
+
+    /// Bytes below `position` are done with. Returns whether that is progress.
+    pub(crate) fn consume(&mut self, position: u64) -> bool {
+        let mut progress = false;
+        if position > self.floor {
+            progress = true;
+            self.progress = true;
+            self.floor = position;
+            self.fruitless = 0;
+            self.hold = 0;
+        }
+        while let Some(first) = self.segments.front_mut() {
+            let len = first.len();
+            // A gap goes with the bytes before it.
+            let gap = matches!(first.content, Content::Gap { .. });
+            if gap && first.position <= self.floor && first.end() <= self.seen {
+                self.floor = self.floor.max(first.end());
+                progress = true;
+                self.progress = true;
+            }
+            if first.end() <= self.floor {
+                if matches!(first.content, Content::Bytes { .. }) {
+                    self.retained = self
+                        .retained
+                        .saturating_sub(usize::try_from(len).unwrap_or(usize::MAX));
+                }
+                self.segments.pop_front();
+                self.compacted = self.compacted.saturating_sub(1);
+                continue;
+            }
+            if first.position < self.floor {
+                let cut = self.floor.saturating_sub(first.position);
+                self.retained = self
+                    .retained
+                    .saturating_sub(usize::try_from(cut).unwrap_or(usize::MAX));
+                first.cut_front(self.floor);
+            }
+            break;
+        }
+        progress
+    }
+
+    /// Steps over everything below `position`. What it returns is there when the stream is past it
+    /// already.
+    pub(crate) fn skip(&mut self, position: u64) -> Option<Skipped> {
+        let from = self.floor;
+        if position <= from {
+            return None;
+        }
+        let last = self
+            .segments
+            .iter()
+            .find(|segment| segment.end() >= position);
+        let reached = last.map(|segment| (segment.time, segment.order));
+        self.consume(position);
+        self.floor = self.floor.max(position);
+        self.skip_from = None;
+        match reached {
+            Some((time, order)) => Some(Skipped {
+                from,
+                to: position,
+                time,
+                order,
+            }),
+            None => {
+                self.skip_from = Some(from);
+                None
+            }
+        }
+    }
+
+    /// As [`Self::skip`], and nobody waits for it.
+    pub(crate) fn skip_silently(&mut self, position: u64) {
+        self.skip(position);
+        self.skip_from = None;
+    }
+
+    /// The parser that knew about a skip or a need is gone.
+    pub(crate) fn forget_requests(&mut self) {
+        self.seen = self.floor;
+        self.skip_from = None;
+        self.need = 0;
+        self.hold = 0;
+        self.fruitless = 0;
+        self.fresh = !self.segments.is_empty();
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.fresh && (self.need <= self.end || self.ended) && (self.hold <= self.end || self.ended)
+    }
+
+    /// Something else on the connection happened: what is held back is to be seen before it.
+    pub(crate) fn release(&mut self) {
+        self.hold = 0;
+    }
+
+    pub(crate) fn held(&self) -> bool {
+        self.hold > self.end
+    }
+
+    /// Called after each presentation. A side of which nothing was consumed a few times is held back
+    /// until it has grown by an eighth, so that a message that drips in a byte at a time costs a
+    /// constant factor of its length and not its square.
+    pub(crate) fn presented(&mut self) {
+        /// A message in a few pieces is seen at each of them.
+        const PATIENCE: u32 = 6;
+        self.fresh = false;
+        self.need = if self.need <= self.end { 0 } else { self.need };
+        if self.progress || self.segments.is_empty() {
+            self.fruitless = 0;
+            self.hold = 0;
+            return;
+        }
+        self.fruitless = self.fruitless.saturating_add(1);
+        if self.fruitless >= PATIENCE {
+            self.hold = self.end.saturating_add(self.retained as u64 / 8);
+        }
+    }
+
+    /// Keeps what is retained small: at most `marks` segments, and none that keeps a larger buffer
+    /// alive.
+    pub(crate) fn compact(&mut self, marks: usize) {
+        /// What is larger has its buffer mostly to itself.
+        const OWN_BYTES: usize = 16 << 10;
+        for segment in self.segments.iter_mut().skip(self.compacted) {
+            if let Content::Bytes { bytes, .. } = &mut segment.content
+                && bytes.len() < OWN_BYTES
+            {
+                *bytes = Bytes::copy_from_slice(bytes);
+            }
+        }
+        if self.segments.len() > marks {
+            self.join_pairs();
+        }
+        self.compacted = self.segments.len();
+    }
+
+    fn join_pairs(&mut self) {
+        let mut joined: VecDeque<Segment> = VecDeque::with_capacity(self.segments.len() / 2 + 1);
+        let mut room = false;
+        for segment in self.segments.drain(..) {
+            if room
+                && let Some(last) = joined.back_mut()
+                && let Content::Bytes {
+                    bytes: front,
+                    unordered: a,
+                } = &mut last.content
+                && let Content::Bytes {
+                    bytes: back,
+                    unordered: b,
+                } = &segment.content
+            {
+                let mut both = BytesMut::with_capacity(front.len().saturating_add(back.len()));
+                both.extend_from_slice(front);
+                both.extend_from_slice(back);
+                *front = both.freeze();
+                *a |= *b;
+                room = false;
+                continue;
+            }
+            room = true;
+            joined.push_back(segment);
+        }
+        self.segments = joined;
+    }
+
+    /// Everything retained becomes a gap. Returns how many bytes that cost.
+    pub(crate) fn drop_retained(&mut self) -> usize {
+        let dropped = self.retained;
+        let Some(first) = self.segments.front().cloned() else {
+            return 0;
+        };
+        let len = self.end.saturating_sub(first.position);
+        self.segments.clear();
+        self.segments.push_back(Segment {
+            content: Content::Gap {
+                len,
+                cause: Cause::Limit,
+            },
+            ..first
+        });
+        (self.retained, self.compacted, self.fruitless, self.hold) = (0, 0, 0, 0);
+        self.fresh = true;
+        dropped
+    }
+
+    /// Drops the first segment: a beginning that nobody recognised.
+    pub(crate) fn drop_first(&mut self) {
+        if let Some(end) = self.segments.front().map(Segment::end) {
+            self.consume(end);
+        }
+    }
+
+    /// The bytes from the first one retained up to the first gap, joined.
+    pub(crate) fn prefix(&self, limit: usize, into: &mut Vec<u8>) {
+        into.clear();
+        for segment in &self.segments {
+            let Content::Bytes { bytes, .. } = &segment.content else {
+                return;
+            };
+            let room = limit.saturating_sub(into.len());
+            if room == 0 {
+                return;
+            }
+            into.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(position: u64, len: usize) -> Segment {
+        Segment {
+            position,
+            time: position + 1,
+            order: position,
+            content: Content::Bytes {
+                bytes: Bytes::from(vec![b'x'; len]),
+                unordered: false,
+            },
+        }
+    }
+
+    fn gap(position: u64, len: u64) -> Segment {
+        Segment {
+            position,
+            time: 1,
+            order: position,
+            content: Content::Gap {
+                len,
+                cause: Cause::Lost,
+            },
+        }
+    }
+
+    #[test]
+    fn the_first_bytes_place_a_side_whose_beginning_is_not_known() {
+        let mut side = Side::at(None);
+        side.push(data(1000, 10));
+        assert_eq!((side.floor, side.end, side.retained), (1000, 1010, 10));
+    }
+
+    #[test]
+    fn what_is_not_consumed_stays() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        side.push(data(10, 10));
+        assert!(side.consume(13));
+        assert_eq!(
+            (
+                side.retained,
+                side.segments.len(),
+                side.segments[0].position
+            ),
+            (7, 1, 13)
+        );
+        assert!(!side.consume(13));
+        assert!(side.consume(20));
+        assert!(side.segments.is_empty());
+    }
+
+    #[test]
+    fn a_gap_goes_with_the_bytes_before_it_and_stays_while_they_stay() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        side.push(gap(10, 5));
+        side.push(data(15, 10));
+        side.seen = 25;
+        side.consume(9);
+        assert_eq!(side.segments.len(), 3);
+        side.consume(10);
+        assert_eq!((side.segments.len(), side.floor), (1, 15));
+    }
+
+    #[test]
+    fn a_gap_that_was_not_shown_is_not_passed() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        side.seen = 10;
+        side.push(gap(10, 5));
+        side.skip(10);
+        assert_eq!((side.segments.len(), side.floor), (1, 10));
+    }
+
+    #[test]
+    fn a_skip_ahead_drops_what_arrives_and_tells_once() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        assert_eq!(side.skip(100), None);
+        assert_eq!(side.push(data(10, 50)), (50, None));
+        let (dropped, skipped) = side.push(data(60, 50));
+        assert_eq!(dropped, 40);
+        assert_eq!(
+            skipped,
+            Some(Skipped {
+                from: 0,
+                to: 100,
+                time: 61,
+                order: 60
+            })
+        );
+        assert_eq!((side.retained, side.segments[0].position), (10, 100));
+        assert_eq!(side.push(data(110, 1)), (0, None));
+    }
+
+    #[test]
+    fn a_skip_that_ends_exactly_where_data_ends_is_told() {
+        let mut side = Side::at(Some(0));
+        side.skip(10);
+        let (dropped, skipped) = side.push(gap(0, 10));
+        assert_eq!((dropped, skipped.map(|s| s.to)), (10, Some(10)));
+        assert!(side.segments.is_empty());
+    }
+
+    #[test]
+    fn a_skip_within_what_is_there_is_told_at_once() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        side.push(data(10, 10));
+        let skipped = side.skip(15).unwrap();
+        assert_eq!((skipped.time, skipped.to), (11, 15));
+        assert_eq!(side.retained, 5);
+    }
+
+    #[test]
+    fn joining_marks_keeps_bytes_and_the_earlier_time() {
+        let mut side = Side::at(Some(0));
+        for position in 0..9 {
+            side.push(data(position, 1));
+        }
+        side.compact(8);
+        assert_eq!(side.segments.len(), 5);
+        assert_eq!(
+            (
+                side.segments[1].position,
+                side.segments[1].time,
+                side.retained
+            ),
+            (2, 3, 9)
+        );
+        let mut prefix = Vec::new();
+        side.prefix(100, &mut prefix);
+        assert_eq!(prefix.len(), 9);
+    }
+
+    #[test]
+    fn a_message_that_drips_is_presented_less_and_less_often() {
+        let mut side = Side::at(Some(0));
+        let mut presentations = 0;
+        for position in 0..10_000 {
+            side.push(data(position, 1));
+            if side.ready() {
+                presentations += 1;
+                side.presented();
+                side.compact(64);
+            }
+        }
+        assert!(presentations < 150, "{presentations}");
+    }
+
+    #[test]
+    fn what_is_dropped_for_the_limit_becomes_a_gap_of_exact_length() {
+        let mut side = Side::at(Some(0));
+        side.push(data(0, 10));
+        side.consume(4);
+        side.push(data(10, 10));
+        assert_eq!(side.drop_retained(), 16);
+        assert_eq!((side.segments[0].position, side.segments[0].len()), (4, 16));
+        assert_eq!(side.retained, 0);
+    }
+}

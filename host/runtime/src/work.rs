@@ -1,0 +1,585 @@
+//! Calling parsers: batches, what they ask for, what is kept.
+
+use std::cmp::Reverse;
+
+use wirespan_capture::Verdict;
+use wirespan_contract::limit;
+use wirespan_stream::{ConnectionKey, Direction};
+
+use crate::bindings::{Ask, Cause, EventKind, Output, Recognition, Request};
+use crate::connection::{Connection, Control, State, Taken};
+use crate::fault::Fault;
+use crate::limits::Limits;
+use crate::output::ParsedSpan;
+use crate::spans::{Converter, slice};
+use crate::worker::{Slot, Worker, connection_mut, depart, owned};
+
+/// A verdict costs a call into the kernel: worth it from this distance on.
+const WORTH_A_VERDICT: u64 = 32 << 10;
+
+/// Calls for one connection between two events from outside. Each makes progress; a parser that
+/// consumes a byte at a time waits for the next event.
+const ROUNDS: u32 = 32;
+
+/// What ends a parser's part in a connection waits until the whole answer was read.
+pub(crate) struct Leaving {
+    number: u64,
+    how: How,
+}
+
+enum How {
+    Upgrade {
+        positions: [(Direction, u64); 2],
+        protocol: Vec<u8>,
+        context: Option<Box<[u8]>>,
+    },
+    NotMine,
+}
+
+impl Worker {
+    /// Hands over what the connections of an instance have, in batches.
+    pub(crate) fn work(&mut self, pool: usize, seat: usize) {
+        let place = self
+            .pools
+            .get_mut(pool)
+            .and_then(|pool| pool.seats.get_mut(seat));
+        let Some(mut work) = place.map(|seat| std::mem::take(&mut seat.work)) else {
+            return;
+        };
+        let mut rest = work.as_slice();
+        while !rest.is_empty() {
+            let mut batch = std::mem::take(&mut self.batch);
+            batch.clear();
+            while let Some((slot, more)) = rest.split_first()
+                && batch.events.len() < self.limits.batch_events
+                && batch.bytes.len() < self.limits.batch_bytes
+            {
+                rest = more;
+                self.add_to_batch(&mut batch, pool, seat, *slot);
+            }
+            batch.finish();
+            self.batch = batch;
+            if !self.batch.members.is_empty()
+                && let Err(fault) = self.call(pool, seat)
+            {
+                self.recover(pool, seat, &fault);
+            }
+        }
+        work.clear();
+        if let Some(seat) = self
+            .pools
+            .get_mut(pool)
+            .and_then(|pool| pool.seats.get_mut(seat))
+            && seat.work.is_empty()
+        {
+            seat.work = work;
+        }
+    }
+
+    pub(crate) fn add_to_batch(
+        &mut self,
+        batch: &mut crate::batch::Batch,
+        pool: usize,
+        seat: usize,
+        slot: u32,
+    ) {
+        let Some(place) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(connection) = &mut place.connection else {
+            return;
+        };
+        let State::Taken(mut taken) = connection.state else {
+            return;
+        };
+        if (taken.parser, taken.seat) != (pool, seat) {
+            return;
+        }
+        if taken.opening.is_some() {
+            place.uses = place.uses.saturating_add(1);
+            taken.number = u64::from(place.uses) << 32 | u64::from(slot);
+            connection.state = State::Taken(taken);
+        }
+        batch.add(slot, taken, connection);
+    }
+
+    /// Calls the parser with the batch, and again for as long as it has more to say.
+    pub(crate) fn call(&mut self, pool: usize, seat: usize) -> Result<(), Fault> {
+        let mut leaving = Vec::new();
+        let bytes = self.batch.bytes.len();
+        self.counters.presented_bytes.add(bytes as u64);
+        let spans_allowed =
+            limit::SPANS_PER_BATCH_BASE.saturating_add(bytes / limit::BYTES_PER_SPAN);
+        let mut spans = 0usize;
+        for round in 0..limit::OUTPUTS_PER_BATCH {
+            let Some(parser) = self.pools.get_mut(pool) else {
+                return Ok(());
+            };
+            let instance = parser.instance(seat, &self.engine, &self.limits)?;
+            let batch = &self.batch;
+            let budget = self.limits.process_budget;
+            let output = if round == 0 {
+                instance.process(
+                    budget,
+                    self.now,
+                    &batch.events,
+                    &batch.facts.list,
+                    &batch.bytes,
+                )?
+            } else {
+                instance.process(budget, self.now, &[], &[], &[])?
+            };
+            parser.succeeded(&self.limits);
+            spans = spans.saturating_add(output.spans.len());
+            if spans > spans_allowed {
+                return Err(Fault::Nonsense("more spans than the bytes can hold"));
+            }
+            self.read(pool, seat, &output, round == 0, &mut leaving)?;
+            if !output.more {
+                self.settle(pool, seat, leaving);
+                return Ok(());
+            }
+        }
+        Err(Fault::Nonsense("it never comes to an end"))
+    }
+
+    /// Takes one answer: all of it, or nothing and a fault.
+    fn read(
+        &mut self,
+        pool: usize,
+        seat: usize,
+        output: &Output,
+        first: bool,
+        leaving: &mut Vec<Leaving>,
+    ) -> Result<(), Fault> {
+        let too_much = output.spans.len() > limit::SPANS_PER_OUTPUT
+            || output.values.len() > limit::VALUES_PER_OUTPUT
+            || output.requests.len() > limit::REQUESTS_PER_OUTPUT
+            || output.text.len() > limit::TEXT_BYTES_PER_OUTPUT;
+        if too_much {
+            return Err(Fault::Nonsense(
+                "an output beyond the limits of the contract",
+            ));
+        }
+        let kept = self.output.spans.len();
+        self.read_spans(pool, seat, output)
+            .and_then(|()| self.check_requests(pool, seat, output))
+            .inspect_err(|_| {
+                self.output.spans.truncate(kept);
+            })?;
+        if let Some(pool) = self.pools.get(pool) {
+            pool.counters
+                .spans
+                .add(self.output.spans.len().saturating_sub(kept) as u64);
+        }
+        if first {
+            for member in &self.batch.members {
+                if let Some(connection) = connection_mut(&mut self.slots, member.slot) {
+                    connection.control.clear();
+                    if let State::Taken(taken) = &mut connection.state {
+                        taken.opening = None;
+                    }
+                }
+            }
+        }
+        for request in &output.requests {
+            self.apply(pool, request, output, leaving)?;
+        }
+        Ok(())
+    }
+
+    fn read_spans(&mut self, pool: usize, seat: usize, output: &Output) -> Result<(), Fault> {
+        let Some(entry) = self.pools.get(pool) else {
+            return Ok(());
+        };
+        let converter = Converter {
+            parser: &entry.parser,
+            counters: &entry.counters,
+            clock: self.clock,
+            resource: &self.resource,
+        };
+        for span in &output.spans {
+            let connection = find(&mut self.slots, pool, seat, span.conn).ok_or(STRANGE)?;
+            if let Some(span) = converter.convert(span, output, connection)? {
+                let connection = std::sync::Arc::clone(&connection.info);
+                self.output.spans.push(ParsedSpan { span, connection });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_requests(&mut self, pool: usize, seat: usize, output: &Output) -> Result<(), Fault> {
+        for request in &output.requests {
+            let connection = find(&mut self.slots, pool, seat, request.conn).ok_or(STRANGE)?;
+            let side = connection.side(connection.direction(request.side));
+            if request.ask == Ask::Consumed && request.position > side.seen.max(side.floor) {
+                return Err(Fault::Nonsense("bytes consumed that were not presented"));
+            }
+            slice(output, request.text)?;
+            if slice(output, request.context)?.len() > limit::CONTEXT_BYTES {
+                return Err(Fault::Nonsense("a context beyond its limit"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a request asks. It was checked.
+    fn apply(
+        &mut self,
+        pool: usize,
+        request: &Request,
+        output: &Output,
+        leaving: &mut Vec<Leaving>,
+    ) -> Result<(), Fault> {
+        let slot = slot_of(request.conn);
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return Ok(());
+        };
+        let direction = connection.direction(request.side);
+        let key = connection.info.key;
+        match request.ask {
+            Ask::Consumed => {
+                if connection.side_mut(direction).consume(request.position) {
+                    connection.consumed = true;
+                }
+            }
+            Ask::NeedTo => connection.side_mut(direction).need = request.position,
+            Ask::SkipTo => {
+                connection.consumed = true;
+                let side = connection.side_mut(direction);
+                let end = side.end;
+                match side.skip(request.position) {
+                    Some(skipped) => connection.skipped(direction, skipped),
+                    None if request.position > end => {
+                        let distance = request.position.saturating_sub(end);
+                        skip_verdict(
+                            &mut self.output.verdicts,
+                            key,
+                            direction,
+                            request.position,
+                            distance,
+                        );
+                    }
+                    None => {}
+                }
+            }
+            Ask::WakeAt => {
+                connection.wake = (request.position != 0).then_some(request.position);
+                if let Some(time) = connection.wake {
+                    self.due.push(Reverse((time, slot, connection.info.id)));
+                    self.trim_due();
+                }
+            }
+            Ask::Ignore => {
+                let reason = slice(output, request.text)?;
+                if let State::Taken(taken) = &mut connection.state
+                    && !taken.ignored
+                {
+                    taken.ignored = true;
+                    connection.forget_bytes();
+                    connection.wake = None;
+                    self.output.verdicts.push((key, Verdict::Ignored));
+                    if let Some(pool) = self.pools.get(pool) {
+                        pool.counters.ignore(reason, self.limits.reasons);
+                    }
+                }
+            }
+            Ask::Upgrade => leaving.push(Leaving {
+                number: request.conn,
+                how: How::Upgrade {
+                    positions: [
+                        (direction, request.position),
+                        (direction.opposite(), request.other),
+                    ],
+                    protocol: slice(output, request.text)?.to_vec(),
+                    context: owned(slice(output, request.context)?),
+                },
+            }),
+            Ask::NotMine => leaving.push(Leaving {
+                number: request.conn,
+                how: How::NotMine,
+            }),
+        }
+        Ok(())
+    }
+
+    /// After a whole answer: what ends, what is kept, what is presented again.
+    fn settle(&mut self, pool: usize, seat: usize, leaving: Vec<Leaving>) {
+        for Leaving { number, how } in leaving {
+            if find(&mut self.slots, pool, seat, number).is_none() {
+                if let Some(pool) = self.pools.get(pool) {
+                    pool.counters.late_requests.one();
+                }
+                continue;
+            }
+            match how {
+                How::Upgrade {
+                    positions,
+                    protocol,
+                    context,
+                } => {
+                    self.upgrade(slot_of(number), positions, &protocol, context);
+                }
+                How::NotMine => self.give_back(slot_of(number)),
+            }
+        }
+        let members = std::mem::take(&mut self.batch.members);
+        for member in &members {
+            let (slot, presented) = (member.slot, member.presented);
+            let Some(connection) = find(&mut self.slots, pool, seat, member.number) else {
+                self.finish_left(slot);
+                continue;
+            };
+            if member.closes {
+                self.drop_slot(slot);
+                continue;
+            }
+            let counters = self.pools.get(pool).map(|pool| &pool.counters);
+            let dropped = retain(connection, presented, &self.limits, self.retained);
+            if dropped > 0 {
+                self.counters.retained_limit_bytes.add(dropped as u64);
+                if let Some(counters) = counters {
+                    counters.retained_limit.one();
+                }
+            }
+            if again(connection) {
+                self.touch(slot);
+            }
+            self.account(slot);
+        }
+        self.batch.members = members;
+        self.ease(pool, seat);
+    }
+
+    /// A connection that its parser has given up in this batch.
+    fn finish_left(&mut self, slot: u32) {
+        if connection_mut(&mut self.slots, slot)
+            .is_some_and(|c| c.closed() && c.state == State::Left)
+        {
+            self.drop_slot(slot);
+        } else {
+            self.account(slot);
+        }
+    }
+
+    /// Asks the connections of an instance that has grown to free memory.
+    fn ease(&mut self, pool: usize, seat: usize) {
+        let Some(entry) = self.pools.get_mut(pool) else {
+            return;
+        };
+        if !entry.under_pressure(seat, &self.limits) {
+            return;
+        }
+        let order = self.next_order();
+        let time = self.now;
+        for slot in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            let Some(connection) = connection_mut(&mut self.slots, slot) else {
+                continue;
+            };
+            if !matches!(connection.state, State::Taken(t) if (t.parser, t.seat, t.ignored) == (pool, seat, false))
+            {
+                continue;
+            }
+            let (kind, cause) = (EventKind::Evict, Cause::None);
+            connection.control.push_back(Control {
+                order,
+                time,
+                kind,
+                direction: None,
+                position: 0,
+                len: 0,
+                cause,
+            });
+            self.touch(slot);
+        }
+    }
+
+    /// Another protocol begins.
+    fn upgrade(
+        &mut self,
+        slot: u32,
+        positions: [(Direction, u64); 2],
+        protocol: &[u8],
+        context: Option<Box<[u8]>>,
+    ) {
+        let all = self.parsers.all();
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return;
+        };
+        if let State::Taken(taken) = connection.state {
+            if let Some(pool) = self.pools.get(taken.parser) {
+                pool.counters.upgrades.one();
+            }
+            depart(&mut self.pools, taken);
+        }
+        for (direction, position) in positions {
+            connection.side_mut(direction).skip_silently(position);
+        }
+        keep_end(connection);
+        connection.handover = context;
+        connection.search.refused = 0;
+        connection.search_anew(all);
+        connection.mid_stream = false;
+        self.touch(slot);
+        if protocol.is_empty() {
+            return;
+        }
+        match self.parsers.by_protocol(protocol) {
+            Some(parser)
+                if self
+                    .pools
+                    .get(parser)
+                    .is_some_and(|pool| pool.healthy(self.now)) =>
+            {
+                self.take(
+                    slot,
+                    parser,
+                    &Recognition {
+                        confidence: 100,
+                        swapped: false,
+                        protocol: 0,
+                    },
+                );
+            }
+            _ => self.leave(slot, true),
+        }
+    }
+
+    /// A parser was wrong about a connection: the others are asked, once.
+    fn give_back(&mut self, slot: u32) {
+        let all = self.parsers.all();
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return;
+        };
+        let State::Taken(taken) = connection.state else {
+            return;
+        };
+        if let Some(pool) = self.pools.get(taken.parser) {
+            pool.counters.not_mine.one();
+        }
+        depart(&mut self.pools, taken);
+        keep_end(connection);
+        connection.mid_stream |= connection.consumed;
+        let second = connection.search.refused != 0;
+        connection.search.refused |= 1u64 << (taken.parser % 64);
+        connection.search_anew(all);
+        self.touch(slot);
+        if second {
+            self.leave(slot, true);
+        }
+    }
+
+    /// Entries of timers that were moved do not pile up.
+    fn trim_due(&mut self) {
+        let most = self.slots.len().saturating_mul(4).saturating_add(1024);
+        if self.due.len() <= most {
+            return;
+        }
+        let slots = &self.slots;
+        self.due.retain(|Reverse((time, slot, id))| {
+            let connection = slots
+                .get(*slot as usize)
+                .and_then(|place| place.connection.as_ref());
+            connection.is_some_and(|c| c.info.id == *id && c.wake == Some(*time))
+        });
+    }
+}
+
+const STRANGE: Fault = Fault::Nonsense("a connection that it does not have");
+
+fn slot_of(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+}
+
+/// The connection that an instance knows by `number`.
+fn find(slots: &mut [Slot], pool: usize, seat: usize, number: u64) -> Option<&mut Connection> {
+    let connection = connection_mut(slots, slot_of(number))?;
+    let theirs = |taken: Taken| (taken.parser, taken.seat, taken.number) == (pool, seat, number);
+    matches!(connection.state, State::Taken(taken) if theirs(taken)).then_some(connection)
+}
+
+fn skip_verdict(
+    verdicts: &mut Vec<(ConnectionKey, Verdict)>,
+    key: ConnectionKey,
+    direction: Direction,
+    position: u64,
+    distance: u64,
+) {
+    if distance >= WORTH_A_VERDICT {
+        verdicts.push((
+            key,
+            Verdict::SkipUntil {
+                direction,
+                position,
+            },
+        ));
+    }
+}
+
+/// Bounds what is kept after a presentation. Returns how many bytes were dropped.
+fn retain(
+    connection: &mut Connection,
+    presented: [bool; 2],
+    limits: &Limits,
+    total: usize,
+) -> usize {
+    let mut dropped = 0usize;
+    for (side, presented) in connection.sides.iter_mut().zip(presented) {
+        if presented {
+            side.presented();
+        }
+        if side.retained > limits.retained_bytes
+            || (total > limits.retained_total_bytes && side.retained > 0)
+        {
+            dropped = dropped.saturating_add(side.drop_retained());
+        } else if !side.segments.is_empty() {
+            side.compact(limits.chunk_marks);
+        }
+    }
+    dropped
+}
+
+/// Whether a connection has something for its parser right away: a side may go on after the other
+/// one was consumed.
+fn again(connection: &mut Connection) -> bool {
+    let [sent, received] = &mut connection.sides;
+    let progress = [sent.progress, received.progress];
+    let [by_sent, by_received] = progress;
+    for (side, other) in [(&mut *sent, by_received), (received, by_sent)] {
+        if other && !side.segments.is_empty() {
+            side.fresh = true;
+            side.release();
+        }
+        side.progress = false;
+    }
+    connection.rounds = connection.rounds.saturating_add(1);
+    if connection.rounds > ROUNDS {
+        connection
+            .sides
+            .iter_mut()
+            .for_each(|side| side.fresh = false);
+        return connection.closed();
+    }
+    crate::batch::has_work(connection)
+}
+
+/// The next parser has to hear of an end that this one was told of.
+fn keep_end(connection: &mut Connection) {
+    let time = connection.latest;
+    for direction in Direction::BOTH {
+        let side = connection.side(direction);
+        if side.ended {
+            let (position, kind, cause) = (side.end, EventKind::End, Cause::None);
+            let direction = Some(direction);
+            connection.control.push_back(Control {
+                order: u64::MAX,
+                time,
+                kind,
+                direction,
+                position,
+                len: 0,
+                cause,
+            });
+        }
+    }
+}
