@@ -82,6 +82,8 @@ pub const DEFAULT_CALL_BYTES: u32 = 256 * 1024;
 pub const DEFAULT_UNKNOWN_BYTES: u32 = 64 * 1024;
 /// Rings at most.
 pub const MAX_RINGS: usize = 64;
+/// Value of `TLS_SINCE` while probes are being attached to a TLS library. 0: to none so far.
+pub const TLS_ATTACHING: u64 = u64::MAX;
 /// The array that host and kernel side share: see [`control`].
 pub const CONTROLS: usize = 4;
 
@@ -89,8 +91,6 @@ pub const CONTROLS: usize = 4;
 pub mod control {
     /// The host sleeps until it is woken: 1, else 0.
     pub const WAKE: u32 = 0;
-    /// Probes on TLS libraries are attached: 1, else 0.
-    pub const TLS: u32 = 1;
 }
 
 impl Default for Settings {

@@ -10,7 +10,9 @@ pub struct Verdict {
     pub skip_until: [u64; 2],
     /// See [`verdict`].
     pub kind: u32,
-    pub reserved: u32,
+    /// The [`layer`](crate::layer) it is about: what holds of the ciphertext says nothing of the
+    /// plaintext.
+    pub layer: u32,
 }
 
 /// Kinds of [`Verdict`].

@@ -17,9 +17,11 @@ use wirespan_events::{
 
 use crate::copy::{self, MESSAGE_IOV, user};
 use crate::globals::{is_agent, setting};
-use crate::maps::{Call, IN_FLIGHT, SOCKETS, Socket, VERDICTS, count, shape, socket_flag};
+use crate::maps::{
+    Call, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count, shape, socket_flag,
+};
 use crate::walk::{self, Found, RCV_SHUTDOWN};
-use crate::{report, socket};
+use crate::{report, socket, tls};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
@@ -123,7 +125,12 @@ unsafe fn show(state: *mut Socket, sk: u64, tgid: u32, now: u64) -> bool {
         if (*state).flags & socket_flag::POSITIONS != 0 {
             socket::decide(state, sk, tgid);
             if (*state).flags & (socket_flag::HIDDEN | socket_flag::ANNOUNCED) == 0 {
-                report::open(state, sk, tgid, now);
+                // Within a call of a TLS function the plaintext will count from that call's entry.
+                let time = match TLS_IN_FLIGHT.get_ptr(bpf_get_current_pid_tgid()) {
+                    Some(outer) if (*outer).entry < now => (*outer).entry,
+                    _ => now,
+                };
+                report::open(state, sk, tgid, time);
             }
         }
         (*state).flags & socket_flag::HIDDEN == 0
@@ -299,18 +306,36 @@ unsafe fn passed(call: *mut Call, result: u64) {
             (*state).position[1] = end;
         }
         (*call).left = total;
+        if (*state).flags & socket_flag::ANNOUNCED == 0 {
+            // There was no room to announce it before.
+            report::open(state, sk, (*call).tgid, (*call).entry);
+            if (*state).flags & socket_flag::ANNOUNCED == 0 {
+                count(Counter::RingFullBytes, total);
+                return;
+            }
+        }
+        tls::bind(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {
             count(Counter::CiphertextBytes, total);
             return;
         }
-        if (*state).flags & socket_flag::ANNOUNCED == 0 {
-            // There was no room to announce it before.
-            report::open(state, sk, (*call).tgid, (*call).entry);
-        }
+        hand_over(call, state, result);
+    }
+}
+
+/// Reports the bytes of a call, of which `call` says where they are and what their position is.
+///
+/// # Safety
+/// `call` is a value of the map of calls and `state` one of the map of sockets.
+#[inline(always)]
+pub unsafe fn hand_over(call: *mut Call, state: *mut Socket, result: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
         if !allow(call, state) {
             return;
         }
         describe(call, result);
+        let direction = (*call).direction;
         let Some(ring) = report::ring() else { return };
         if report::is_tight(ring) {
             (*call).budget = 0;
@@ -372,6 +397,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
             kind = verdict::WANTED;
         } else if let Some(said) = VERDICTS.get_ptr(&(*call).sk)
             && (*said).inode == (*call).inode
+            && (*said).layer == u32::from((*call).layer)
         {
             kind = (*said).kind;
             (*call).skip_until = if direction == SENT {
@@ -471,7 +497,11 @@ unsafe fn ended(call: *mut Call) {
             (*state).flags |= socket_flag::END_READ;
         }
         let counted = u64::from((*state).flags & socket_flag::END_READ != 0);
-        let position = socket::extend(state, RECEIVED, after).wrapping_sub(counted);
+        let position = if (*state).flags & socket_flag::SECURED != 0 {
+            (*state).plaintext[1]
+        } else {
+            socket::extend(state, RECEIVED, after).wrapping_sub(counted)
+        };
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
             report::end(sk, (*call).inode, RECEIVED, position, bpf_ktime_get_ns());
         }

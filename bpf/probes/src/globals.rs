@@ -6,7 +6,7 @@ use wirespan_events::config::{AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES}
 use wirespan_events::{Offsets, Settings};
 
 #[unsafe(no_mangle)]
-static OFFSETS: Offsets = Offsets {
+pub static OFFSETS: Offsets = Offsets {
     task_files: 0,
     task_group_leader: 0,
     task_start_boottime: 0,
@@ -48,7 +48,7 @@ static OFFSETS: Offsets = Offsets {
 };
 
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings {
+pub static SETTINGS: Settings = Settings {
     agents: [0; AGENTS],
     rings: 1,
     call_bytes: DEFAULT_CALL_BYTES,
@@ -58,11 +58,10 @@ static SETTINGS: Settings = Settings {
     reserved: 0,
 };
 
-/// Reads one offset. Volatile, or the compiler would use the value it was compiled with.
+/// Reads one offset.
 macro_rules! offset {
     ($field:ident) => {
-        // SAFETY: a field of a static.
-        unsafe { $crate::globals::read(&raw const (*$crate::globals::offsets()).$field) as u64 }
+        u64::from($crate::globals::read(&$crate::globals::OFFSETS.$field))
     };
 }
 pub(crate) use offset;
@@ -70,27 +69,15 @@ pub(crate) use offset;
 /// Reads one setting.
 macro_rules! setting {
     ($field:ident) => {
-        // SAFETY: a field of a static.
-        unsafe { $crate::globals::read(&raw const (*$crate::globals::settings()).$field) }
+        $crate::globals::read(&$crate::globals::SETTINGS.$field)
     };
 }
 pub(crate) use setting;
 
+/// Volatile, or the compiler would use the value it was compiled with.
 #[inline(always)]
-pub fn offsets() -> *const Offsets {
-    &raw const OFFSETS
-}
-
-#[inline(always)]
-pub fn settings() -> *const Settings {
-    &raw const SETTINGS
-}
-
-/// # Safety
-/// `field` must be valid for reads.
-#[inline(always)]
-pub unsafe fn read<T: Copy>(field: *const T) -> T {
-    // SAFETY: as the caller promises.
+pub fn read<T: Copy>(field: &T) -> T {
+    // SAFETY: a reference is valid for reads.
     unsafe { read_volatile(field) }
 }
 

@@ -91,25 +91,34 @@ fn finishing(sk: u64) {
         let position = socket::extend(state, SENT, walk::sequence(sk, SENT));
         (*state).position[0] = position;
         if flags & socket_flag::ANNOUNCED != 0 {
-            report::end(sk, (*state).inode, SENT, position, bpf_ktime_get_ns());
+            let shown = if flags & socket_flag::SECURED != 0 {
+                (*state).plaintext[0]
+            } else {
+                position
+            };
+            report::end(sk, (*state).inode, SENT, shown, bpf_ktime_get_ns());
         }
     }
 }
 
 /// Reports the end of a socket and forgets it.
 #[inline(always)]
-unsafe fn gone(state: *mut Socket, sk: u64) {
+pub unsafe fn gone(state: *mut Socket, sk: u64) {
     // SAFETY: `state` is a value of the map of sockets.
     unsafe {
         let flags = (*state).flags;
         if flags & socket_flag::ANNOUNCED != 0 {
-            let sent = if flags & socket_flag::END_SENT != 0 {
+            let sent = if flags & (socket_flag::END_SENT | socket_flag::STAND_IN) != 0 {
                 (*state).position[0]
             } else {
                 socket::extend(state, 0, walk::sequence(sk, 0))
             };
             let counted = u64::from(flags & socket_flag::END_READ != 0);
-            let received = socket::extend(state, 1, walk::sequence(sk, 1)).wrapping_sub(counted);
+            let received = if flags & socket_flag::STAND_IN != 0 {
+                (*state).position[1]
+            } else {
+                socket::extend(state, 1, walk::sequence(sk, 1)).wrapping_sub(counted)
+            };
             let reason = if flags & socket_flag::RESET != 0 {
                 close::RESET
             } else {

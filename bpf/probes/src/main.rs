@@ -14,6 +14,7 @@ mod life;
 mod maps;
 mod report;
 mod socket;
+mod tls;
 mod walk;
 
 #[cfg(not(test))]

@@ -61,7 +61,11 @@ pub static FILTER_PORTS: HashMap<u16, u8, MAX_FILTER> = HashMap::new();
 #[btf_map]
 pub static TLS_IN_FLIGHT: HashMap<u64, TlsCall, CALLS_IN_FLIGHT> = HashMap::new();
 
-/// TLS objects.
+/// Since when, in monotonic nanoseconds, every TLS library that is known has been probed.
+#[btf_map]
+pub static TLS_SINCE: Array<u64, 1> = Array::new();
+
+/// TLS objects that have been seen.
 #[btf_map]
 pub static TLS_OBJECTS: LruHashMap<TlsKey, TlsObject, MAX_TLS> = LruHashMap::new();
 
@@ -135,6 +139,10 @@ pub struct Socket {
     pub position: [u64; 2],
     /// Bytes whose record was lost.
     pub lost: [u64; 2],
+    /// Positions of the plaintext.
+    pub plaintext: [u64; 2],
+    /// When it was first seen.
+    pub born: u64,
     /// Sequence number of position 0, modulo 2³².
     pub origin: [u32; 2],
     /// Bytes of each direction that may still be copied while undecided.
@@ -153,7 +161,7 @@ pub mod socket_flag {
     pub const ANNOUNCED: u32 = 1;
     /// One of the agent's, or its other end; or outside of the filter.
     pub const HIDDEN: u32 = 2;
-    /// Its plaintext is observed.
+    /// Its plaintext is observed, its ciphertext no longer is.
     pub const SECURED: u32 = 4;
     /// `position` and `origin` are set.
     pub const POSITIONS: u32 = 8;
@@ -163,6 +171,8 @@ pub mod socket_flag {
     pub const END_SENT: u32 = 32;
     pub const RESET: u32 = 64;
     pub const MID_STREAM: u32 = 128;
+    /// No socket, but what stands for a TLS object whose socket is not known.
+    pub const STAND_IN: u32 = 512;
     /// Hidden or not has been decided.
     pub const DECIDED: u32 = 256;
 }
@@ -176,6 +186,7 @@ pub struct Flow {
     pub remote_port: u32,
 }
 
+/// A call of a TLS function.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlsCall {
@@ -185,11 +196,13 @@ pub struct TlsCall {
     /// Where the `_ex` functions put the length; 0 for the others.
     pub out: u64,
     pub entry: u64,
-    /// Socket that this call was seen to use; 0 so far.
+    /// Socket that carried TLS records during this call; 0: none so far.
     pub sk: u64,
     pub inode: u64,
+    pub direction: u64,
 }
 
+/// Identity of a TLS object while it lives: processes that were forked have theirs at one address.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlsKey {
@@ -197,18 +210,14 @@ pub struct TlsKey {
     pub tgid: u64,
 }
 
+/// What a TLS object's plaintext belongs to.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlsObject {
-    /// Socket it was seen to use; 0 when none was.
+    /// Its socket, or a stand-in where none is known.
     pub sk: u64,
+    /// That socket's inode, or when the object was first seen.
     pub inode: u64,
-    /// Positions of the plaintext.
-    pub position: [u64; 2],
-    /// When it was first seen: its identity when the socket is not known.
-    pub born: u64,
-    /// The plaintext has been announced on that socket.
-    pub announced: u64,
 }
 
 #[inline(always)]

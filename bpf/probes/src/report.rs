@@ -112,7 +112,13 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).cgroup_id).write(bpf_get_current_cgroup_id());
         (&raw mut (*record).task_started).write(walk::process_started());
         (&raw mut (*record).positions).write((*socket).position);
-        let family: u16 = kernel(sk + offset!(skc_family));
+        let stand_in = (*socket).flags & socket_flag::STAND_IN != 0;
+        // Where a stand-in points is no kernel memory: reading there gives 0, family 0 says it.
+        let family: u16 = if stand_in {
+            0
+        } else {
+            kernel(sk + offset!(skc_family))
+        };
         let (local, remote): ([u64; 2], [u64; 2]) = if family == 2 {
             let local: u32 = kernel(sk + offset!(skc_rcv_saddr));
             let remote: u32 = kernel(sk + offset!(skc_daddr));

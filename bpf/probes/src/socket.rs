@@ -1,6 +1,7 @@
 //! The state of a socket: positions, first sight, whether it is hidden.
 
 use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use wirespan_events::Counter;
 use wirespan_events::config::filter;
 
@@ -21,19 +22,28 @@ pub fn of(found: Found) -> Option<*mut Socket> {
         // The end of the former socket at this address was not seen.
         count(Counter::Replaced, 1);
     }
+    add(found, 0)
+}
+
+/// Begins to follow a socket.
+#[inline(always)]
+pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
     let fresh = Socket {
         inode: found.inode,
         position: [0; 2],
         lost: [0; 2],
+        plaintext: [0; 2],
+        // SAFETY: a helper without arguments.
+        born: unsafe { bpf_ktime_get_ns() },
         origin: [0; 2],
         budget: [setting!(unknown_bytes); 2],
         turns: 0,
-        flags: 0,
+        flags,
         last_direction: 0,
         role: 0,
         reserved: [0; 6],
     };
-    if SOCKETS.insert(found.sk, fresh, BPF_ANY.into()).is_err() {
+    if SOCKETS.insert(found.sk, &fresh, BPF_ANY.into()).is_err() {
         count(Counter::SocketsFull, 1);
         return None;
     }

@@ -7,6 +7,7 @@ use wirespan_capture::live::{LiveConfig, LiveSource};
 use wirespan_capture::{Progress, SocketEvent, Source};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut arguments = std::env::args().skip(1);
     let object = arguments.next().ok_or("usage: live_dump OBJECT [PORT]…")?;
     let mut config = LiveConfig::new(std::fs::read(object)?);
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         idle += 1;
-        if idle % 10 == 0 {
+        if idle % 5 == 0 {
             let counters = source.counters().read();
             eprintln!(
                 "{:?}",

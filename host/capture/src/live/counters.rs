@@ -19,7 +19,10 @@ pub struct HostCounters {
     pub verdicts: AtomicU64,
     /// Verdicts that the kernel did not take.
     pub verdicts_failed: AtomicU64,
+    /// TLS libraries whose functions are probed.
     pub tls_libraries: AtomicU64,
+    /// TLS libraries that could not be probed.
+    pub tls_libraries_failed: AtomicU64,
 }
 
 /// Counters of a live capture; cheap to clone, readable from any thread.
@@ -62,6 +65,7 @@ impl LiveCounters {
             ("verdicts", &host.verdicts),
             ("verdicts_failed", &host.verdicts_failed),
             ("tls_libraries", &host.tls_libraries),
+            ("tls_libraries_failed", &host.tls_libraries_failed),
         ] {
             all.push((name.to_owned(), value.load(Ordering::Relaxed)));
         }

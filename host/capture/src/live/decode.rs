@@ -100,7 +100,12 @@ impl Decoder {
         Open {
             key: key(&open.header),
             time: open.header.time,
-            transport: Transport::Tcp,
+            // What stands for a TLS object has no family.
+            transport: if open.family == 0 {
+                Transport::Unknown
+            } else {
+                Transport::Tcp
+            },
             local: address(open.family, &open.local, open.local_port),
             remote: address(open.family, &open.remote, open.remote_port),
             role: match open.role {

@@ -30,6 +30,7 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) rings: Vec<Ring>,
     pub(super) control: Array<MapData, u32>,
+    pub(super) tls_since: Array<MapData, u64>,
     pub(super) verdicts: LiveVerdicts,
     pub(super) counters: LiveCounters,
     pub(super) report: LiveReport,
@@ -87,6 +88,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     }
     fill_filters(&mut ebpf, config)?;
     let control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
+    let tls_since: Array<MapData, u64> = take(&mut ebpf, "TLS_SINCE")?;
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
     let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
@@ -105,6 +107,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         ebpf,
         rings,
         control,
+        tls_since,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         counters: LiveCounters {
             kernel: Arc::new(kernel),

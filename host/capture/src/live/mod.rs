@@ -20,7 +20,9 @@ mod probes;
 mod ring;
 pub mod source;
 pub mod tls;
+mod tls_probes;
 pub mod tracefs;
+mod trials;
 mod verdicts;
 
 pub use config::{LiveConfig, LiveReport, ProbeSet};

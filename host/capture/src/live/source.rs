@@ -13,6 +13,7 @@ use super::counters::LiveCounters;
 use super::decode::Decoder;
 use super::load::{self, Loaded};
 use super::ring::{Drained, Ring};
+use super::tls_probes::TlsProbes;
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
 use crate::event::{Nanos, SocketEvent};
@@ -31,12 +32,18 @@ const MAX_BUSY: Nanos = 50_000_000;
 /// Records taken from one ring before the next one has its turn.
 const BATCH: usize = 4096;
 
+/// Who holds the probes.
+enum Attached {
+    Fixed(#[expect(dead_code, reason = "held for its drop")] Ebpf),
+    Watched(#[expect(dead_code, reason = "held for its drop")] TlsProbes),
+}
+
 /// Socket events of the running kernel.
 ///
 /// Everything is detached when it is dropped.
 pub struct LiveSource {
     // First, so that the probes are gone before the rings are.
-    _ebpf: Ebpf,
+    _attached: Attached,
     rings: Vec<Ring>,
     control: Array<MapData, u32>,
     verdicts: Arc<LiveVerdicts>,
@@ -71,10 +78,17 @@ impl LiveSource {
             ebpf,
             rings,
             control,
+            tls_since,
             verdicts,
             counters,
             report,
         } = load::load(config)?;
+        let attached = if config.tls {
+            let host = Arc::clone(&counters.host);
+            Attached::Watched(TlsProbes::start(ebpf, tls_since, host)?)
+        } else {
+            Attached::Fixed(ebpf)
+        };
         let warnings = report
             .sets
             .iter()
@@ -87,7 +101,7 @@ impl LiveSource {
             })
             .collect();
         let source = Self {
-            _ebpf: ebpf,
+            _attached: attached,
             rings,
             control,
             verdicts: Arc::new(verdicts),
@@ -136,7 +150,15 @@ impl LiveSource {
             horizon = started;
         }
         self.horizon = self.horizon.max(horizon);
+        let first = events.len();
         self.decoder.release(self.horizon, events);
+        for event in events.iter().skip(first) {
+            match event {
+                SocketEvent::Secured(secured) => self.verdicts.secure(secured.key),
+                SocketEvent::Close(close) => self.verdicts.close(&close.key),
+                _ => {}
+            }
+        }
     }
 
     /// Waits for the next drain: on a timer while records come, else until the kernel wakes.
@@ -203,7 +225,7 @@ impl Source for LiveSource {
 }
 
 /// The clock of `bpf_ktime_get_ns`.
-fn monotonic() -> Nanos {
+pub(super) fn monotonic() -> Nanos {
     nanos(rustix::time::clock_gettime(
         rustix::time::ClockId::Monotonic,
     ))

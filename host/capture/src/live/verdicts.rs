@@ -1,9 +1,10 @@
 //! The way back to the kernel.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData};
-use wirespan_events::verdict;
+use wirespan_events::{layer, verdict};
 
 use super::counters::{HostCounters, add};
 use crate::event::ConnectionKey;
@@ -12,6 +13,8 @@ use crate::source::{Verdict, Verdicts};
 /// Writes verdicts into the kernel's map.
 pub(super) struct LiveVerdicts {
     map: Mutex<HashMap<MapData, u64, wirespan_events::Verdict>>,
+    /// Connections of which plaintext has been handed out: their verdicts are about that.
+    secured: Mutex<HashSet<ConnectionKey>>,
     counters: Arc<HostCounters>,
 }
 
@@ -22,20 +25,48 @@ impl LiveVerdicts {
     ) -> Self {
         Self {
             map: Mutex::new(map),
+            secured: Mutex::default(),
             counters,
         }
     }
 }
 
+impl LiveVerdicts {
+    pub(super) fn secure(&self, key: ConnectionKey) {
+        self.secured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key);
+    }
+
+    pub(super) fn close(&self, key: &ConnectionKey) {
+        self.secured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+    }
+
+    fn layer(&self, key: &ConnectionKey) -> u32 {
+        let secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
+        u32::from(if secured.contains(key) {
+            layer::PLAINTEXT
+        } else {
+            layer::SOCKET
+        })
+    }
+}
+
 impl Verdicts for LiveVerdicts {
     fn set(&self, key: ConnectionKey, said: Verdict) {
+        let layer = self.layer(&key);
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         let known = map
             .get(&key.socket, 0)
             .ok()
-            .filter(|known| known.inode == key.generation);
+            .filter(|known| known.inode == key.generation && known.layer == layer);
         let mut value = known.unwrap_or(wirespan_events::Verdict {
             inode: key.generation,
+            layer,
             ..Default::default()
         });
         match said {

@@ -1,0 +1,160 @@
+//! Keeps probes on the TLS libraries that processes use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::{Array, MapData};
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
+use wirespan_events::config::TLS_ATTACHING;
+
+use super::counters::{HostCounters, add};
+use super::library::{FileId, TlsFunction, TlsLibrary};
+use super::load::reason;
+use super::source::monotonic;
+use super::tls::TlsScanner;
+use crate::error::CaptureError;
+
+/// Between two looks at the processes: a server's first requests come later than this after it has
+/// mapped its library.
+const SCAN_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Watches processes on a thread of its own, for a scan can block on a slow file system. The probes
+/// are detached when it is dropped.
+#[derive(Debug)]
+pub(super) struct TlsProbes {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TlsProbes {
+    /// Takes over the kernel side, whose other programs are attached already, and looks once before
+    /// it returns: what runs now is observed from now on.
+    pub(super) fn start(
+        ebpf: Ebpf,
+        since: Array<MapData, u64>,
+        counters: Arc<HostCounters>,
+    ) -> Result<Self, CaptureError> {
+        let mut probes = Probes {
+            attached: HashMap::new(),
+            ebpf,
+            since,
+            scanner: TlsScanner::default(),
+            counters,
+        };
+        probes.look();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("tls-probes".to_owned())
+            .spawn(move || {
+                while stopped.recv_timeout(SCAN_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    probes.look();
+                }
+            })
+            .map_err(|source| CaptureError::Kernel {
+                what: "TLS libraries cannot be watched".to_owned(),
+                reason: source.to_string(),
+                remedy: "raise the limit of threads of this process".to_owned(),
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for TlsProbes {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported; there is nothing more to do about it here.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Probes {
+    // First: links go before the programs do.
+    attached: HashMap<FileId, Vec<UProbeLink>>,
+    ebpf: Ebpf,
+    since: Array<MapData, u64>,
+    scanner: TlsScanner,
+    counters: Arc<HostCounters>,
+}
+
+/// The programs for a function: at its entry, and at its return.
+fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
+    match function {
+        TlsFunction::Read => ("tls_read", Some("tls_return")),
+        TlsFunction::ReadEx => ("tls_read_ex", Some("tls_return")),
+        TlsFunction::Write => ("tls_write", Some("tls_return")),
+        TlsFunction::WriteEx => ("tls_write_ex", Some("tls_return")),
+        TlsFunction::Free => ("tls_free", None),
+    }
+}
+
+impl Probes {
+    fn look(&mut self) {
+        let changes = self.scanner.scan();
+        for id in changes.gone {
+            self.attached.remove(&id);
+        }
+        for (path, why) in changes.refused {
+            tracing::info!(path = %path.display(), why, "TLS not observable");
+        }
+        if changes.added.is_empty() {
+            return;
+        }
+        // Connections that open while probes are being attached may show one direction only.
+        let _ = self.since.set(0, TLS_ATTACHING, 0);
+        for library in changes.added {
+            let path = library.display_path.display().to_string();
+            match self.attach(&library) {
+                Ok(()) => {
+                    add(&self.counters.tls_libraries, 1);
+                    tracing::info!(path, flavour = ?library.flavour, "TLS library probed");
+                }
+                Err(why) => {
+                    add(&self.counters.tls_libraries_failed, 1);
+                    tracing::warn!(path, why, "TLS library cannot be probed");
+                }
+            }
+        }
+        let _ = self.since.set(0, monotonic(), 0);
+    }
+
+    fn attach(&mut self, library: &TlsLibrary) -> Result<(), String> {
+        let mut links = Vec::new();
+        for (function, offset) in &library.functions {
+            let (entry, exit) = programs(*function);
+            // The return first: it does nothing without the entry, but an entry without its return
+            // would leave calls behind.
+            for program in exit.into_iter().chain([entry]) {
+                let program: &mut UProbe = self
+                    .ebpf
+                    .program_mut(program)
+                    .ok_or_else(|| format!("the kernel side has no program {program}"))?
+                    .try_into()
+                    .map_err(|error: aya::programs::ProgramError| reason(&error))?;
+                if program.fd().is_err() {
+                    program.load().map_err(|error| reason(&error))?;
+                }
+                let id = program
+                    .attach(
+                        UProbeAttachLocation::AbsoluteOffset(*offset),
+                        &library.path,
+                        UProbeScope::AllProcesses,
+                    )
+                    .map_err(|error| reason(&error))?;
+                links.push(program.take_link(id).map_err(|error| reason(&error))?);
+            }
+        }
+        // All or nothing: half of a library would show half of a conversation.
+        self.attached.insert(library.id, links);
+        Ok(())
+    }
+}
