@@ -76,7 +76,7 @@ pub fn free_port() -> Result<u16> {
 /// would look like one that passed.
 pub fn skip_kernel() -> Result<bool> {
     if std::env::var_os("WIRESPAN_SKIP_KERNEL").is_some_and(|value| value == "1") {
-        eprintln!("left out: WIRESPAN_SKIP_KERNEL=1");
+        eprintln!("SKIPPED: WIRESPAN_SKIP_KERNEL=1");
         return Ok(true);
     }
     if !rustix::process::geteuid().is_root() {
