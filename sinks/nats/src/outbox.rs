@@ -124,6 +124,10 @@ impl Outbox {
         self.bytes = self.bytes.saturating_sub(batch.bytes);
     }
 
+    pub(crate) fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
     /// When the oldest open batch is due; now, when there is a closed one.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         if !self.closed.is_empty() {

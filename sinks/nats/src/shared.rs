@@ -70,6 +70,7 @@ pub(crate) struct State {
     pub(crate) closing: bool,
     /// Every span is accounted for; what the worker says after is not counted.
     settled: bool,
+    was_connected: bool,
     /// Subjects that the server has refused since it was last asked.
     refused: HashSet<String>,
 }
@@ -95,6 +96,7 @@ impl Shared {
                 status,
                 closing: false,
                 settled: false,
+                was_connected: false,
                 refused: HashSet::new(),
             }),
             work: Notify::new(),
@@ -187,10 +189,9 @@ impl Shared {
         let mut state = self.lock();
         match event {
             Event::Connected => {
-                let again = state.status.server.is_some();
+                let again = std::mem::replace(&mut state.was_connected, true);
                 state.status.reconnects += u64::from(again);
                 state.status.connected = true;
-                state.status.server.get_or_insert_default();
                 tracing::info!(again, "connected to NATS");
             }
             Event::Disconnected => {

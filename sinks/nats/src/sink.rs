@@ -1,13 +1,13 @@
 //! The sink itself: the outbox from the sink's thread, the connection on one of its own.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use wirespan_sink::{Sink, SinkCounts, SinkError};
 use wirespan_span::{Span, subject};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{Encoding, NatsConfig};
 use crate::connect::connect;
@@ -135,15 +135,12 @@ fn run(
     });
 }
 
-/// A subject that nobody else uses.
+/// A subject that nobody else uses: the keys of a `RandomState` are random.
 fn inbox() -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
-    let here = &raw const now as usize;
-    let seed = format!("{now} {} {here}", std::process::id());
-    format!("_INBOX.wirespan{:016x}", xxh3_64(seed.as_bytes()))
+    format!(
+        "_INBOX.wirespan{:016x}",
+        RandomState::new().hash_one("inbox")
+    )
 }
 
 impl Sink for NatsSink {
@@ -154,14 +151,18 @@ impl Sink for NatsSink {
     fn publish(&mut self, spans: &[Arc<Span>]) -> Result<(), SinkError> {
         let now = Instant::now();
         let mut state = self.shared.lock();
+        let was_empty = state.outbox.spans() == 0;
         for span in spans {
             self.subject.clear();
             subject::push_subject(&mut self.subject, &self.cluster, span);
             state.status.published += 1;
             state.status.dropped_oldest += state.outbox.add(&self.subject, span, now);
         }
+        let wake = was_empty || state.outbox.has_closed();
         drop(state);
-        self.shared.work.notify_one();
+        if wake {
+            self.shared.work.notify_one();
+        }
         Ok(())
     }
 

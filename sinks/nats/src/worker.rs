@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     encoding: Encoding,
     window: usize,
+    /// The connection whose server has been named.
+    named: Option<Connection>,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
             shared,
             encoding,
             window: FIRST_WINDOW,
+            named: None,
         })
     }
 
@@ -55,7 +58,7 @@ impl Worker {
                 let _ = tokio::time::timeout(DOWN_CHECK, self.shared.work.notified()).await;
                 continue;
             };
-            self.name_server();
+            self.name_server(connection);
             let batches = self.shared.take(self.window);
             if batches.is_empty() {
                 self.wait_for_work().await;
@@ -141,14 +144,14 @@ impl Worker {
         }
     }
 
-    /// What the server calls itself is known a moment after it is connected.
-    fn name_server(&self) {
+    fn name_server(&mut self, connection: Connection) {
+        if self.named == Some(connection) {
+            return;
+        }
         if let Some(info) = self.client.try_server_info() {
-            let mut state = self.shared.lock();
             let name = format!("{} ({}:{})", info.server_name, info.host, info.port);
-            if state.status.server.as_ref() != Some(&name) {
-                state.status.server = Some(name);
-            }
+            self.shared.lock().status.server = Some(name);
+            self.named = Some(connection);
         }
     }
 }

@@ -105,7 +105,7 @@ impl<W: Write + Send> TerminalSink<W> {
         }
         let lines = frame.lines().count();
         self.erase()
-            .and_then(|()| write!(self.writer, "{NO_WRAP}{frame}{WRAP}\n"))
+            .and_then(|()| writeln!(self.writer, "{NO_WRAP}{frame}{WRAP}"))
             .and_then(|()| self.writer.flush())
             .map_err(|error| self.failed(&error))?;
         self.lines = lines;

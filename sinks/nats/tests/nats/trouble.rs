@@ -306,3 +306,70 @@ fn a_lower_max_payload_after_a_restart_is_kept_to() {
     eventually("delivery", || monitor.counts().delivered == 400);
     sink.drain(LIMIT).unwrap();
 }
+
+/// A certificate for 127.0.0.1 that is its own authority, and its key.
+fn self_signed(directory: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+    let output = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-subj",
+            "/CN=nats",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-days",
+            "2",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("this test needs the program `openssl` on PATH");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (certificate, key)
+}
+
+#[test]
+fn tls_is_spoken_with_who_is_trusted_and_with_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = self_signed(directory.path());
+    let server = Server::start(&format!(
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}\n"
+    ));
+    let url = server.url().replace("nats://", "tls://");
+    let trusting = NatsConfig {
+        tls_ca: Some(certificate),
+        ..config(url.clone())
+    };
+    let mut sink = NatsSink::connect(trusting).unwrap();
+    sink.publish(&spans("a", 1, 3)).unwrap();
+    sink.drain(LIMIT).unwrap();
+    assert_eq!(
+        sink.counts(),
+        SinkCounts {
+            delivered: 3,
+            dropped: 0
+        }
+    );
+    let error = NatsSink::connect(config(url.clone()))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&url) && error.contains("certificate"),
+        "{error}"
+    );
+}
