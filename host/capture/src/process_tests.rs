@@ -166,9 +166,15 @@ fn an_exec_is_noticed_by_its_name_at_once_and_a_threads_name_is_not_read_twice()
     let pid = child.0.id();
     let mut table = table();
     child.until(|| {
-        table
+        let named = table
             .lookup(pid)
-            .is_some_and(|process| process.command == "sh")
+            .is_some_and(|process| process.command == "sh");
+        // Not in the middle of its own exec.
+        named
+            && table
+                .recent
+                .get(&pid)
+                .is_some_and(|entry| entry.doubtful == 0)
     });
     let before = table.lookup(pid).unwrap();
     let known = ProcessHint {

@@ -16,15 +16,14 @@ use super::maps::{self, Mapping};
 use crate::bounded;
 use crate::process;
 
-/// A process loads its libraries one after the other while it starts: it is looked at again after
-/// these times.
-const EARLY_LOOKS: [Duration; 6] = [
-    Duration::ZERO,
+/// A process loads its libraries one after the other while it starts: pauses between the first
+/// looks at it.
+const EARLY_PAUSES: [Duration; 5] = [
+    Duration::from_millis(250),
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
-    Duration::from_secs(4),
 ];
 /// A process older than this when it is first seen has loaded what it loads at its start.
 const YOUNG: Duration = Duration::from_secs(10);
@@ -36,6 +35,7 @@ const FULL_LOOK: Duration = Duration::from_secs(60);
 /// A process with so many mappings that reading them takes long is looked at less often, so that
 /// none costs more than one part in this many of a CPU.
 const COST_SHARE: u32 = 500;
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a library that nobody maps any more stays known: commands that run one after the other
 /// (`curl` in a loop) would make it come and go. Short, for probes keep a container's image in use.
@@ -83,16 +83,66 @@ type MappedFile = (u64, u64);
 
 #[derive(Debug)]
 struct Watched {
-    /// Inode of the directory in `/proc`: another one hints at another process.
+    /// Inode of the directory in `/proc`: another process has another one.
     directory: u64,
     started: u64,
     looks: usize,
     next: Instant,
     looked: Instant,
-    look_cost: Duration,
     code_pages: Option<u64>,
     files: Vec<MappedFile>,
     scan: u64,
+}
+
+impl Watched {
+    fn new(directory: u64, started: u64, scan: u64, now: Instant) -> Self {
+        let looks = if is_young(started) {
+            0
+        } else {
+            EARLY_PAUSES.len()
+        };
+        Self {
+            directory,
+            started,
+            looks,
+            next: now,
+            looked: now,
+            code_pages: None,
+            files: Vec::new(),
+            scan,
+        }
+    }
+
+    /// Whether a process past its first seconds has mapped no code since it was looked at; it is
+    /// asked again after a while.
+    fn is_unchanged(&mut self, root: &Path, pid: u32, now: Instant) -> bool {
+        let recent = now.saturating_duration_since(self.looked) < FULL_LOOK;
+        let unchanged =
+            recent && self.looks > EARLY_PAUSES.len() && code_pages(root, pid) == self.code_pages;
+        if unchanged {
+            // Threads of the kernel map nothing, ever.
+            let pause = if self.code_pages == Some(0) {
+                FULL_LOOK
+            } else {
+                CHECK
+            };
+            self.next = now + pause;
+        }
+        unchanged
+    }
+
+    /// How long to wait after a look that took `cost`.
+    fn pause(&self, cost: Duration) -> Duration {
+        let settled = || {
+            CHECK
+                .max(cost.saturating_mul(COST_SHARE))
+                .min(LONGEST_PAUSE)
+        };
+        EARLY_PAUSES
+            .get(self.looks)
+            .copied()
+            .unwrap_or_else(settled)
+    }
 }
 
 #[derive(Debug)]
@@ -207,57 +257,32 @@ impl TlsScanner {
     ) {
         if let Some(watched) = self.processes.get_mut(&pid) {
             watched.scan = scan;
-            if watched.directory == directory && now < watched.next {
+            let same = watched.directory == directory;
+            if same && (now < watched.next || watched.is_unchanged(&self.root, pid, now)) {
                 return;
             }
-            watched.directory = directory;
         }
-        // The id may have passed to another process.
-        let Some(started) = process::started(&self.root, pid).map(|key| key.started) else {
+        let Some(key) = process::started(&self.root, pid) else {
             return self.end(pid, now);
         };
+        // The id may have passed to another process.
         if self
             .processes
             .get(&pid)
-            .is_some_and(|watched| watched.started != started)
+            .is_some_and(|watched| watched.started != key.started)
         {
             self.end(pid, now);
         }
-        let Some(watched) = self.processes.get_mut(&pid) else {
-            if self.processes.len() >= MAX_PROCESSES {
-                self.counters.over_limit = self.counters.over_limit.saturating_add(1);
-                return;
-            }
-            let looks = if is_young(started) {
-                0
-            } else {
-                EARLY_LOOKS.len()
-            };
-            let files = Vec::new();
-            let fresh = Watched {
-                directory,
-                started,
-                looks,
-                next: now,
-                looked: now,
-                look_cost: Duration::ZERO,
-                code_pages: None,
-                files,
-                scan,
-            };
-            self.processes.insert(pid, fresh);
-            return self.look(pid, now, changes);
-        };
-        let code_pages = code_pages(&self.root, pid);
-        let settled = watched.looks >= EARLY_LOOKS.len();
-        if settled
-            && code_pages == watched.code_pages
-            && now.saturating_duration_since(watched.looked) < FULL_LOOK
-        {
-            watched.next = now + CHECK;
+        if let Some(watched) = self.processes.get_mut(&pid) {
+            watched.directory = directory;
+        } else if self.processes.len() < MAX_PROCESSES {
+            self.processes
+                .insert(pid, Watched::new(directory, key.started, scan, now));
         } else {
-            self.look(pid, now, changes);
+            self.counters.over_limit = self.counters.over_limit.saturating_add(1);
+            return;
         }
+        self.look(pid, now, changes);
     }
 
     /// Reads the mappings of a process.
@@ -291,17 +316,8 @@ impl TlsScanner {
         let Some(watched) = self.processes.get_mut(&pid) else {
             return;
         };
+        watched.next = now + watched.pause(cost);
         watched.looks = watched.looks.saturating_add(1);
-        let pause = EARLY_LOOKS.get(watched.looks).map_or(CHECK, |&at| {
-            at.saturating_sub(
-                EARLY_LOOKS
-                    .get(watched.looks.saturating_sub(1))
-                    .copied()
-                    .unwrap_or_default(),
-            )
-        });
-        watched.look_cost = cost;
-        watched.next = now + pause.max(cost.saturating_mul(COST_SHARE));
         watched.looked = now;
         watched.code_pages = code_pages;
         // Users of the new list were counted above, those of the old one leave after that, so that

@@ -140,7 +140,7 @@ fn a_library_loaded_later_is_found_at_the_next_check() {
     let mut scanner = proc.scanner();
     let mut now = Instant::now();
     // Past its first seconds.
-    for _ in 0..=EARLY_LOOKS.len() {
+    for _ in 0..=EARLY_PAUSES.len() {
         assert!(scanner.scan_at(now).added.is_empty());
         now += Duration::from_secs(5);
     }
