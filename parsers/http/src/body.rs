@@ -1,0 +1,165 @@
+//! The body of a message: known by its length, in chunks, or up to the end of the stream.
+
+use memchr::memchr;
+use wirespan_sdk::Input;
+
+use crate::limits::{CHUNK_LINE_BYTES, HEADER_LINES};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Bytes up to a position.
+    Length(u64),
+    /// The line with the size of the next chunk.
+    ChunkSize,
+    /// Bytes of a chunk, up to a position.
+    Chunk(u64),
+    /// The line end after a chunk.
+    ChunkEnd,
+    /// Header lines after the last chunk.
+    Trailers(u32),
+    #[default]
+    UntilClose,
+}
+
+/// A body being read.
+#[derive(Debug, Default)]
+pub(crate) struct Body {
+    pub(crate) part: Part,
+    /// Where it begins.
+    pub(crate) start: u64,
+    /// Bytes of content so far, without the framing.
+    pub(crate) size: u64,
+}
+
+/// How far a body could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    More,
+    /// Nothing below this position is of interest.
+    Skip(u64),
+    Done,
+    /// It does not follow the rules, or receivers disagree on them.
+    Broken(&'static str),
+}
+
+impl Body {
+    pub(crate) fn new(part: Part, start: u64) -> Self {
+        Self {
+            part,
+            start,
+            size: 0,
+        }
+    }
+
+    /// Reads on at `at`.
+    pub(crate) fn advance(&mut self, input: &Input<'_>, at: &mut u64) -> Progress {
+        loop {
+            let bytes = input.from(*at);
+            match self.part {
+                Part::Length(end) | Part::Chunk(end) => {
+                    let to = end.min(input.end()).max(*at);
+                    self.size = self.size.saturating_add(to - *at);
+                    *at = to;
+                    if to < end {
+                        return Progress::Skip(end);
+                    }
+                    if let Part::Length(_) = self.part {
+                        return Progress::Done;
+                    }
+                    self.part = Part::ChunkEnd;
+                }
+                Part::UntilClose => {
+                    self.size = self.size.saturating_add(bytes.len() as u64);
+                    *at = input.end();
+                    return Progress::Skip(u64::MAX);
+                }
+                Part::ChunkEnd => {
+                    let len = match bytes {
+                        [b'\r', b'\n', ..] => 2,
+                        [b'\n', ..] => 1,
+                        [] | [b'\r'] => return Progress::More,
+                        _ => return Progress::Broken("chunk is longer than its size"),
+                    };
+                    *at = at.saturating_add(len);
+                    self.part = Part::ChunkSize;
+                }
+                Part::ChunkSize => {
+                    let Some(end) = memchr(b'\n', bytes) else {
+                        return if bytes.len() > CHUNK_LINE_BYTES {
+                            Progress::Broken("chunk line too long")
+                        } else {
+                            Progress::More
+                        };
+                    };
+                    let size = match chunk_size(bytes.get(..end).unwrap_or_default()) {
+                        Ok(size) => size,
+                        Err(reason) => return Progress::Broken(reason),
+                    };
+                    *at = at.saturating_add(end as u64 + 1);
+                    self.part = match at.checked_add(size) {
+                        _ if size == 0 => Part::Trailers(0),
+                        Some(end) if end < u64::MAX => Part::Chunk(end),
+                        _ => return Progress::Broken("chunk size too large"),
+                    };
+                }
+                Part::Trailers(count) => {
+                    let Some(end) = memchr(b'\n', bytes) else {
+                        return if bytes.len() > CHUNK_LINE_BYTES {
+                            Progress::Broken("trailer too long")
+                        } else {
+                            Progress::More
+                        };
+                    };
+                    let line = bytes.get(..end).unwrap_or_default();
+                    *at = at.saturating_add(end as u64 + 1);
+                    if matches!(line, [] | [b'\r']) {
+                        return Progress::Done;
+                    }
+                    if count >= HEADER_LINES {
+                        return Progress::Broken("too many trailers");
+                    }
+                    self.part = Part::Trailers(count + 1);
+                }
+            }
+        }
+    }
+
+    /// Goes on to `to`, past bytes that were not shown. Whether where that is in the body is still
+    /// known: `Some(true)` when it is its end.
+    pub(crate) fn pass(&mut self, from: u64, to: u64) -> Option<bool> {
+        match self.part {
+            Part::Length(end) | Part::Chunk(end) if to <= end => {
+                self.size = self.size.saturating_add(to.saturating_sub(from));
+                Some(to == end && self.part == Part::Length(end))
+            }
+            Part::UntilClose => {
+                self.size = self.size.saturating_add(to.saturating_sub(from));
+                Some(false)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `1*HEXDIG` and what may follow it (RFC 9112, 7.1). White space before an extension is accepted
+/// as everyone does; a sign, a prefix or anything else is not.
+fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let len = line
+        .iter()
+        .position(|b| !b.is_ascii_hexdigit())
+        .unwrap_or(line.len());
+    let (digits, rest) = line.split_at(len);
+    let extension = rest.trim_ascii_start();
+    if digits.is_empty() || !(extension.is_empty() || extension.starts_with(b";")) {
+        return Err("chunk size is not a number");
+    }
+    digits.iter().try_fold(0u64, |size, &digit| {
+        let digit = char::from(digit)
+            .to_digit(16)
+            .ok_or("chunk size is not a number")?;
+        size.checked_mul(16)
+            .map(|size| size | u64::from(digit))
+            .ok_or("chunk size too large")
+    })
+}

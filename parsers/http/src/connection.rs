@@ -1,0 +1,318 @@
+//! A connection: two lanes and the exchanges in flight between them.
+
+use std::collections::VecDeque;
+
+use wirespan_sdk::{
+    Cause, Context, Flags, Gap, Input, Manifest, Opening, Parser, Prefix, Recognition, Side,
+    Skipped, fact,
+};
+
+use crate::body::Body;
+use crate::emit::{Scene, emit};
+use crate::exchange::{Exchange, Message, drop_spare, recycle};
+use crate::head::Head;
+use crate::limits::UNFINISHED_AFTER;
+use crate::{fields, recognise};
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) state: State,
+    /// In [`State::Seek`]: a message can begin at the next byte.
+    pub(crate) candidate: bool,
+    /// How often a message was looked for where none was.
+    pub(crate) failed_starts: u8,
+    /// Where the message being read began.
+    pub(crate) started: u64,
+    /// Up to where it is read.
+    pub(crate) position: u64,
+    /// When the last byte passed that was read or stepped over.
+    pub(crate) time: u64,
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Where the next message begins is not known.
+    Seek,
+    /// Between two messages.
+    Start,
+    Head,
+    Body,
+    /// The client's lane: what follows depends on the response.
+    Held,
+    /// What comes here is not read any more.
+    Stopped,
+}
+
+/// What a step on a lane came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Go on with the same bytes.
+    On,
+    /// More bytes are needed.
+    More,
+    /// Something must come on the other side first.
+    Hold,
+    /// Nothing below this position is needed.
+    Skip(u64),
+    /// A message is complete.
+    Message,
+    /// The connection is given away.
+    Done,
+}
+
+/// An HTTP/1.x connection.
+#[derive(Debug)]
+pub struct Http {
+    scene: Scene,
+    pub(crate) client: Lane,
+    pub(crate) server: Lane,
+    /// In the order of their requests; only the first can have a response.
+    pub(crate) queue: VecDeque<Box<Exchange>>,
+    pub(crate) queue_bytes: usize,
+    /// Requests may have passed that were not seen: why.
+    pub(crate) missed: Flags,
+    /// Requests were sent ahead of their responses.
+    pub(crate) pipelined: bool,
+    /// A whole message was read.
+    pub(crate) confirmed: bool,
+    /// A response that came before any request for it: status, position and times of what is held.
+    pub(crate) early: Option<Box<Exchange>>,
+    /// When the timer is to come; 0 when it is not set.
+    timer: u64,
+}
+
+impl Lane {
+    fn new(mid_stream: bool) -> Self {
+        Self {
+            state: if mid_stream {
+                State::Seek
+            } else {
+                State::Start
+            },
+            candidate: true,
+            failed_starts: 0,
+            started: 0,
+            position: 0,
+            time: 0,
+            head: Head::default(),
+            body: Body::default(),
+        }
+    }
+
+    /// Loses its place: a message may begin at the next byte, or later.
+    pub(crate) fn seek(&mut self, candidate: bool) {
+        self.state = State::Seek;
+        self.candidate = candidate;
+    }
+}
+
+impl Parser for Http {
+    const MANIFEST: Manifest = Manifest {
+        name: "http",
+        version: env!("CARGO_PKG_VERSION"),
+        protocols: &["http"],
+        patterns: recognise::PATTERNS,
+        ports: &[80, 443, 8080, 8000, 8443],
+        fields: fields::FIELDS,
+    };
+
+    fn recognise(prefix: &Prefix<'_>) -> Recognition {
+        recognise::recognise(prefix)
+    }
+
+    fn open(opening: &Opening<'_>, _: &mut Context<'_>) -> Self {
+        let mid_stream = opening.mid_stream();
+        Self {
+            scene: Scene {
+                observed: opening.observed,
+                tls: opening.facts.is_true(fact::TLS),
+            },
+            client: Lane::new(mid_stream),
+            server: Lane::new(mid_stream),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            missed: match (opening.restart, mid_stream) {
+                (true, _) => Flags::PARSER_RESTART,
+                (false, true) => Flags::MID_STREAM,
+                (false, false) => Flags::empty(),
+            },
+            pipelined: false,
+            confirmed: false,
+            early: None,
+            timer: 0,
+        }
+    }
+
+    fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
+        let mut at = input.position();
+        let step = loop {
+            let step = match side {
+                Side::Client => self.request_step(&input, &mut at, cx),
+                Side::Server => self.response_step(&input, &mut at, cx),
+            };
+            if step == Step::Done {
+                return;
+            }
+            let lane = self.lane(side);
+            lane.position = at;
+            if step != Step::On || at >= input.end() {
+                break step;
+            }
+        };
+        let lane = self.lane(side);
+        if at > input.position() {
+            lane.time = input.time_at(at.saturating_sub(1));
+            cx.consumed(side, at);
+        }
+        match step {
+            Step::Skip(to) => cx.skip_to(side, to),
+            Step::Hold => cx.hold(side),
+            _ => {}
+        }
+    }
+
+    fn gap(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        self.lost(side, gap, cx);
+    }
+
+    fn skipped(&mut self, side: Side, skipped: Skipped, cx: &mut Context<'_>) {
+        let from = self.lane(side).position;
+        let lane = self.lane(side);
+        if skipped.end > from {
+            lane.position = skipped.end;
+            lane.time = skipped.time;
+        }
+        if skipped.lost {
+            self.flag_current(side, Flags::GAP);
+        }
+        let lane = self.lane(side);
+        if lane.state == State::Body && lane.body.pass(from, skipped.end) == Some(true) {
+            match side {
+                Side::Client => self.finish_request(cx),
+                Side::Server => drop(self.finish_response(cx)),
+            }
+        }
+    }
+
+    fn end(&mut self, side: Side, _: u64, _: u64, cx: &mut Context<'_>) {
+        match side {
+            Side::Client => self.end_requests(cx),
+            Side::Server => self.end_responses(true, cx),
+        }
+    }
+
+    fn close(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
+        self.closed(cause, time, cx);
+    }
+
+    fn timer(&mut self, time: u64, cx: &mut Context<'_>) {
+        if self.timer != 0 && time >= self.timer {
+            self.timer = 0;
+            self.report_unfinished(time, cx);
+        }
+    }
+
+    fn evict(&mut self) {
+        self.queue.shrink_to_fit();
+        drop_spare();
+    }
+}
+
+impl Http {
+    pub(crate) fn lane(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// The exchange whose message is being read on this side.
+    pub(crate) fn current(&mut self, side: Side) -> Option<&mut Exchange> {
+        match side {
+            Side::Client => self
+                .queue
+                .back_mut()
+                .filter(|e| e.request == Message::Begun),
+            Side::Server => self
+                .queue
+                .front_mut()
+                .filter(|e| e.response == Message::Begun),
+        }
+        .map(Box::as_mut)
+    }
+
+    pub(crate) fn flag_current(&mut self, side: Side, flag: Flags) {
+        if let Some(exchange) = self.current(side) {
+            exchange.flag(flag);
+        }
+    }
+
+    /// Reports the first exchange when both its messages are over. What is to be said of the
+    /// connection then, if it ends with this exchange.
+    pub(crate) fn settle(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
+        let exchange = self.queue.pop_front_if(|exchange| exchange.is_over())?;
+        self.queue_bytes = self.queue_bytes.saturating_sub(exchange.texts.len());
+        let last = exchange.last;
+        self.report(exchange, cx);
+        last
+    }
+
+    pub(crate) fn report(&self, exchange: Box<Exchange>, cx: &mut Context<'_>) {
+        if !exchange.reported {
+            emit(&exchange, self.scene, cx);
+        }
+        recycle(exchange);
+    }
+
+    /// Reports what is in flight as it is and gives the connection up.
+    pub(crate) fn give_up(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
+        let time = self.client.time.max(self.server.time);
+        for mut exchange in std::mem::take(&mut self.queue) {
+            if !exchange.is_over() {
+                exchange.flag(Flags::UNFINISHED);
+            }
+            if exchange.end == 0 {
+                exchange.end = time;
+            }
+            self.report(exchange, cx);
+        }
+        cx.ignore(reason);
+        Step::Done
+    }
+
+    /// Sets the timer for a response that goes on.
+    pub(crate) fn watch(&mut self, cx: &mut Context<'_>) {
+        let Some(exchange) = self.queue.front() else {
+            return;
+        };
+        if self.timer == 0 && !exchange.reported {
+            self.timer = exchange.response_start.saturating_add(UNFINISHED_AFTER);
+            cx.wake_at(self.timer);
+        }
+    }
+
+    fn report_unfinished(&mut self, time: u64, cx: &mut Context<'_>) {
+        let Some(exchange) = self.queue.front_mut() else {
+            return;
+        };
+        if exchange.response != Message::Begun || exchange.reported {
+            return;
+        }
+        if exchange.response_start.saturating_add(UNFINISHED_AFTER) > time {
+            return self.watch(cx);
+        }
+        exchange.reported = true;
+        exchange.flag(Flags::UNFINISHED);
+        exchange.end = time;
+        if exchange.response_bytes == 0 {
+            exchange.response_bytes = self
+                .server
+                .position
+                .saturating_sub(exchange.response_position);
+        }
+        emit(exchange, self.scene, cx);
+    }
+}

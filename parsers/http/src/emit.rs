@@ -1,0 +1,180 @@
+//! An exchange as a span.
+
+use wirespan_sdk::{Context, Flags, Side, SpanBuilder, Status};
+
+use crate::exchange::{Exchange, Method, Text};
+use crate::fields::{
+    ERROR_TYPE, METHOD, METHOD_ORIGINAL, PATH, QUERY, REQUEST_BODY, RESPONSE_BODY, SCHEME,
+    SERVER_ADDRESS, SERVER_PORT, STATUS, USER_AGENT, VERSION,
+};
+
+/// What a span takes from its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scene {
+    pub(crate) observed: Side,
+    pub(crate) tls: bool,
+}
+
+pub(crate) fn emit(exchange: &Exchange, scene: Scene, cx: &mut Context<'_>) {
+    let texts = &exchange.texts;
+    let mut span = cx.span(exchange.method.name().unwrap_or("HTTP"));
+    span.starts(exchange.position, exchange.start)
+        .side(if exchange.method == Method::Unseen {
+            Side::Server
+        } else {
+            Side::Client
+        })
+        .request_ends(exchange.request_end)
+        .response_starts(exchange.response_start)
+        .ends(exchange.end.max(exchange.start))
+        .sizes(exchange.request_bytes, exchange.response_bytes)
+        .flags(exchange.flags);
+    if let Some(trace) = texts.get(Text::Traceparent) {
+        span.trace(trace);
+    }
+    match (exchange.method, exchange.method.name()) {
+        (Method::Unseen, _) => {}
+        (_, Some(name)) => drop(span.text(METHOD, name.as_bytes())),
+        (_, None) => {
+            span.text(METHOD, b"_OTHER")
+                .text(METHOD_ORIGINAL, texts.get(Text::Method).unwrap_or_default());
+        }
+    }
+    let target = texts
+        .get(Text::Target)
+        .map(|target| Target::of(exchange.method, target))
+        .unwrap_or_default();
+    if let Some(path) = target.path {
+        span.uri_text(PATH, path);
+    }
+    if let Some(query) = target.query {
+        span.uri_text(QUERY, query);
+    }
+    if exchange.method != Method::Unseen {
+        let scheme: &[u8] = if scene.tls { b"https" } else { b"http" };
+        span.text(SCHEME, target.scheme.unwrap_or(scheme));
+    }
+    // The authority of the target goes before Host (RFC 9112, 3.2.2).
+    if let Some(authority) = target.authority.or(texts.get(Text::Host)) {
+        server(&mut span, authority);
+    }
+    if exchange.status != 0 {
+        span.integer(STATUS, i64::from(exchange.status));
+    }
+    span.text(VERSION, if exchange.minor == 0 { b"1.0" } else { b"1.1" });
+    if let Some(agent) = texts.get(Text::UserAgent) {
+        span.text(USER_AGENT, agent);
+    }
+    if let Some(size) = exchange.request_body {
+        span.count(REQUEST_BODY, size);
+    }
+    if let Some(size) = exchange.response_body {
+        span.count(RESPONSE_BODY, size);
+    }
+    outcome(&mut span, exchange, scene);
+    span.emit();
+}
+
+/// 5xx is an error at both ends, 4xx at the client's; so is a connection that was reset, or closed
+/// instead of a response.
+fn outcome(span: &mut SpanBuilder<'_>, exchange: &Exchange, scene: Scene) {
+    let has = |flag: Flags| exchange.flags.bits() & flag.bits() != 0;
+    let digit = |n: u16| b'0'.wrapping_add((n % 10) as u8);
+    if exchange.status >= 500 || exchange.status >= 400 && scene.observed == Side::Client {
+        let code = [
+            digit(exchange.status / 100),
+            digit(exchange.status / 10),
+            digit(exchange.status),
+        ];
+        span.status(Status::Error).text(ERROR_TYPE, &code);
+    } else if has(Flags::RESET) {
+        span.status(Status::Error).text(ERROR_TYPE, b"reset");
+    }
+}
+
+/// The parts of a request target (RFC 9112, 3.2).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    pub(crate) scheme: Option<&'a [u8]>,
+    pub(crate) authority: Option<&'a [u8]>,
+    pub(crate) path: Option<&'a [u8]>,
+    pub(crate) query: Option<&'a [u8]>,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn of(method: Method, target: &'a [u8]) -> Self {
+        if method == Method::Connect {
+            return Self {
+                authority: Some(target),
+                ..Self::default()
+            };
+        }
+        let (scheme, rest) =
+            absolute(target).map_or((None, target), |(scheme, rest)| (Some(scheme), rest));
+        let (authority, rest) = match scheme {
+            Some(_) => {
+                let end = rest
+                    .iter()
+                    .position(|b| matches!(b, b'/' | b'?' | b'#'))
+                    .unwrap_or(rest.len());
+                let (authority, rest) = rest.split_at(end);
+                (Some(authority), rest)
+            }
+            None => (None, rest),
+        };
+        // A fragment is not sent; where it is, it is no part of path or query.
+        let rest = rest.split(|&b| b == b'#').next().unwrap_or_default();
+        let (path, query) = match rest.iter().position(|&b| b == b'?') {
+            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
+            None => (rest, None),
+        };
+        // An empty path of an absolute form is `/` (RFC 9110, 4.2.3).
+        let path = if path.is_empty() && scheme.is_some() {
+            b"/"
+        } else {
+            path
+        };
+        Self {
+            scheme,
+            authority,
+            path: Some(path),
+            query,
+        }
+    }
+}
+
+/// `http://…` or `https://…`.
+fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
+    [&b"http"[..], b"https"].into_iter().find_map(|scheme| {
+        let (name, rest) = target.split_at_checked(scheme.len())?;
+        let rest = rest.strip_prefix(b"://")?;
+        name.eq_ignore_ascii_case(scheme).then_some((scheme, rest))
+    })
+}
+
+/// `host`, `host:port` or `[address]:port`, without the credentials before an `@`.
+fn server(span: &mut SpanBuilder<'_>, authority: &[u8]) {
+    let authority = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
+    let colon = authority.iter().rposition(|&b| b == b':');
+    let bracket = authority.iter().rposition(|&b| b == b']');
+    let (host, port) = match colon {
+        Some(at) if bracket.is_none_or(|bracket| bracket < at) => (
+            authority.get(..at).unwrap_or_default(),
+            authority.get(at + 1..).unwrap_or_default(),
+        ),
+        _ => (authority, &[][..]),
+    };
+    let host = host
+        .strip_prefix(b"[")
+        .and_then(|host| host.strip_suffix(b"]"))
+        .unwrap_or(host);
+    if !host.is_empty() {
+        span.text(SERVER_ADDRESS, host);
+    }
+    let port = std::str::from_utf8(port)
+        .ok()
+        .and_then(|port| port.parse::<u16>().ok());
+    if let Some(port) = port {
+        span.integer(SERVER_PORT, i64::from(port));
+    }
+}

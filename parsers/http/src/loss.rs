@@ -1,0 +1,166 @@
+//! What is not seen: gaps, ends, resets, and responses that passed unseen.
+
+use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
+
+use crate::connection::{Http, State};
+use crate::exchange::{Message, Method};
+
+impl Http {
+    pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        self.flag_current(side, Flags::GAP);
+        let lane = self.lane(side);
+        let from = lane.position;
+        if lane.state == State::Body
+            && let Some(end) = gap.end()
+            && let Some(over) = lane.body.pass(from, end)
+        {
+            // Within a body: nothing is lost but content.
+            lane.position = end;
+            lane.time = gap.time;
+            match (over, side) {
+                (false, _) => {}
+                (true, Side::Client) => self.finish_request(cx),
+                (true, Side::Server) => drop(self.finish_response(cx)),
+            }
+            return;
+        }
+        if let Some(end) = gap.end() {
+            lane.position = end;
+        }
+        let unread = matches!(lane.state, State::Stopped | State::Held);
+        if unread {
+            return;
+        }
+        let waiting = self
+            .queue
+            .iter()
+            .filter(|e| e.method != Method::Unseen)
+            .count();
+        if waiting > 1 || self.pipelined && waiting > 0 {
+            // How many messages were lost cannot be told, nor which response is whose.
+            for exchange in &mut self.queue {
+                exchange.flag(Flags::GAP);
+            }
+            self.give_up("bytes lost among pipelined requests", cx);
+            return;
+        }
+        match side {
+            Side::Client => self.lost_requests(cx),
+            Side::Server => self.lost_responses(cx),
+        }
+    }
+
+    /// The client's lane lost its place.
+    fn lost_requests(&mut self, cx: &mut Context<'_>) {
+        if let Some(exchange) = self.current(Side::Client) {
+            exchange.request = Message::Over;
+        } else {
+            self.missed = self.missed | Flags::GAP;
+        }
+        self.client.seek(true);
+        if let Some(reason) = self.settle(cx) {
+            self.give_up(reason, cx);
+        }
+    }
+
+    /// The server's lane lost its place.
+    fn lost_responses(&mut self, cx: &mut Context<'_>) {
+        let (time, bytes) = (
+            self.server.time,
+            self.server.position.saturating_sub(self.server.started),
+        );
+        if let Some(exchange) = self.current(Side::Server) {
+            exchange.response = Message::Over;
+            exchange.end = time;
+            exchange.response_bytes = bytes;
+        }
+        for exchange in self
+            .queue
+            .iter_mut()
+            .filter(|e| e.response == Message::Awaited)
+        {
+            exchange.flag(Flags::GAP);
+        }
+        self.server.seek(true);
+        if let Some(reason) = self.settle(cx) {
+            self.give_up(reason, cx);
+        }
+    }
+
+    /// The responses to all requests so far passed unseen.
+    pub(crate) fn responses_missed(&mut self, cx: &mut Context<'_>) {
+        for mut exchange in std::mem::take(&mut self.queue) {
+            exchange.end = exchange.end.max(exchange.request_end).max(exchange.start);
+            self.report(exchange, cx);
+        }
+        self.queue_bytes = 0;
+    }
+
+    /// The client sends no more.
+    pub(crate) fn end_requests(&mut self, cx: &mut Context<'_>) {
+        if let Some(exchange) = self.current(Side::Client) {
+            exchange.flag(Flags::REQUEST_TRUNCATED);
+            exchange.request = Message::Over;
+            self.client.state = State::Stopped;
+        }
+        if let Some(reason) = self.settle(cx) {
+            self.give_up(reason, cx);
+        }
+    }
+
+    /// The server sends no more: that is the end of a body without a length, and cuts any other
+    /// message. `whole`: it ended in order.
+    pub(crate) fn end_responses(&mut self, whole: bool, cx: &mut Context<'_>) {
+        let lane = &self.server;
+        let until_close =
+            lane.state == State::Body && lane.body.part == crate::body::Part::UntilClose;
+        if until_close && whole {
+            self.finish_response(cx);
+            return;
+        }
+        let (time, bytes) = (lane.time, lane.position.saturating_sub(lane.started));
+        if let Some(exchange) = self.current(Side::Server) {
+            exchange.flag(Flags::RESPONSE_TRUNCATED);
+            exchange.response = Message::Over;
+            exchange.end = time;
+            exchange.response_bytes = bytes;
+            self.server.state = State::Stopped;
+        }
+        if let Some(reason) = self.settle(cx) {
+            self.give_up(reason, cx);
+        }
+    }
+
+    /// The connection is gone: reports what is in flight.
+    pub(crate) fn closed(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
+        let ended = matches!(cause, Cause::Finished | Cause::None);
+        if cause == Cause::Reset {
+            for exchange in self.queue.iter_mut().filter(|e| !e.is_over()) {
+                exchange.flag(Flags::RESET);
+            }
+        }
+        // A limit of the host cuts the connection off as the end of a recording does.
+        self.end_responses(ended, cx);
+        self.end_requests(cx);
+        let last = self.client.time.max(self.server.time);
+        for mut exchange in std::mem::take(&mut self.queue) {
+            if exchange.response == Message::Awaited {
+                if exchange.flags.bits() & Flags::GAP.bits() == 0
+                    || self.server.state != State::Seek
+                {
+                    exchange.flag(Flags::NO_RESPONSE);
+                }
+                // Unanswered up to the end of the connection, where that was seen.
+                exchange.end = if ended || cause == Cause::Reset {
+                    time
+                } else {
+                    last
+                };
+            }
+            self.report(exchange, cx);
+        }
+        if let Some(early) = self.early.take() {
+            self.report(early, cx);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The client's lane: requests.
+
+use memchr::memchr;
+use wirespan_sdk::{Context, Flags, Input, Side};
+
+use crate::body::{Body, Part, Progress};
+use crate::connection::{Http, State, Step};
+use crate::exchange::{Message, Method, Text, fresh};
+use crate::head::{Coding, Head, Line, Name, is_too_long};
+use crate::limits::{FAILED_STARTS, IN_FLIGHT, IN_FLIGHT_BYTES};
+use crate::line::{Parsed, RequestLine, request_line};
+
+impl Http {
+    /// Reads on in the client's bytes at `at`.
+    pub(crate) fn request_step(
+        &mut self,
+        input: &Input<'_>,
+        at: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        match self.client.state {
+            State::Seek if !self.client.candidate => {
+                *at = input.end();
+                Step::More
+            }
+            State::Seek | State::Start => self.request_start(input, at, cx),
+            State::Head => self.request_head(input, at, cx),
+            State::Body => {
+                if self.client.candidate {
+                    // It asked for `100 Continue`: after a final response instead, the next
+                    // request may come in place of the body (RFC 9110, 10.1.1).
+                    let refused = self
+                        .queue
+                        .back()
+                        .is_some_and(|e| e.response != Message::Awaited);
+                    match request_line(input.from(*at)) {
+                        Parsed::Line(..) if refused => {
+                            self.finish_request(cx);
+                            return Step::On;
+                        }
+                        Parsed::Incomplete if refused => return Step::More,
+                        _ => self.client.candidate = false,
+                    }
+                }
+                match self.client.body.advance(input, at) {
+                    Progress::More => Step::More,
+                    Progress::Skip(to) => Step::Skip(to),
+                    Progress::Done => {
+                        self.client.position = *at;
+                        self.client.time = input.time_at(at.saturating_sub(1));
+                        self.finish_request(cx);
+                        Step::Message
+                    }
+                    Progress::Broken(reason) => self.stop_requests(reason, cx),
+                }
+            }
+            State::Held => Step::Hold,
+            State::Stopped => {
+                *at = input.end();
+                Step::Skip(u64::MAX)
+            }
+        }
+    }
+
+    fn request_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let sought = self.client.state == State::Seek;
+        if !sought {
+            // Empty lines before a request are ignored (RFC 9112, 2.2).
+            let empty = input
+                .from(*at)
+                .iter()
+                .take_while(|b| matches!(b, b'\r' | b'\n'))
+                .count();
+            *at = at.saturating_add(empty as u64);
+        }
+        let bytes = input.from(*at);
+        if bytes.is_empty() {
+            return Step::More;
+        }
+        match request_line(bytes) {
+            Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
+            Parsed::Incomplete | Parsed::Invalid => self.no_request(cx),
+            Parsed::Line(line, len) => {
+                let step = self.begin_request(&line, input, *at, cx);
+                *at = at.saturating_add(len as u64);
+                step
+            }
+        }
+    }
+
+    /// No request begins where one was looked for.
+    fn no_request(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.confirmed && self.client.state == State::Start && self.queue.is_empty() {
+            cx.not_mine();
+            return Step::Done;
+        }
+        self.client.failed_starts = self.client.failed_starts.saturating_add(1);
+        if self.client.failed_starts > FAILED_STARTS {
+            return self.give_up("no requests where they should be", cx);
+        }
+        if self.client.state == State::Start {
+            self.missed = self.missed | Flags::GAP;
+        }
+        self.client.seek(false);
+        Step::On
+    }
+
+    fn begin_request(
+        &mut self,
+        line: &RequestLine<'_>,
+        input: &Input<'_>,
+        at: u64,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        if self.server.state == State::Seek && !self.pipelined {
+            // The client had its responses before it went on, only they were not seen.
+            self.responses_missed(cx);
+        }
+        // Whatever the server sent so far was not for this request: its next byte can be.
+        self.server.candidate = true;
+        if self.queue.len() >= IN_FLIGHT {
+            return self.give_up("too many requests in flight", cx);
+        }
+        self.pipelined |= self
+            .queue
+            .iter()
+            .any(|exchange| exchange.method != Method::Unseen);
+        self.early = None;
+        let mut exchange = fresh();
+        exchange.method = Method::of(line.method);
+        exchange.minor = line.minor;
+        exchange.request = Message::Begun;
+        exchange.position = at;
+        exchange.start = input.time_at(at);
+        if input.unordered_at(at) {
+            exchange.flag(Flags::ORDER_UNCERTAIN);
+        }
+        if exchange.method == Method::Other {
+            exchange.texts.set(Text::Method, line.method);
+        }
+        exchange.texts.set(Text::Target, line.target);
+        self.queue.push_back(exchange);
+        self.client.state = State::Head;
+        self.client.started = at;
+        self.client.head = Head::new(line.minor);
+        Step::On
+    }
+
+    fn request_head(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let Some(exchange) = self.queue.back_mut() else {
+            self.client.seek(false);
+            return Step::On;
+        };
+        loop {
+            let bytes = input.from(*at);
+            let Some(end) = memchr(b'\n', bytes) else {
+                if is_too_long(self.client.started, input.end()) {
+                    return self.stop_requests("header too long", cx);
+                }
+                return Step::More;
+            };
+            *at = at.saturating_add(end as u64 + 1);
+            let line = bytes.get(..end).unwrap_or_default();
+            match self.client.head.line(line) {
+                Line::Value(Name::Host, value) => exchange.texts.set(Text::Host, value),
+                Line::Value(Name::UserAgent, value) => exchange.texts.set(Text::UserAgent, value),
+                Line::Value(Name::Traceparent, value) => {
+                    exchange.texts.set(Text::Traceparent, value)
+                }
+                Line::Continued(Name::Host, value) => exchange.texts.extend(Text::Host, value),
+                Line::Continued(Name::UserAgent, value) => {
+                    exchange.texts.extend(Text::UserAgent, value)
+                }
+                Line::Value(..) | Line::Continued(..) | Line::Other => {}
+                Line::End => break,
+                Line::TooMany => return self.stop_requests("too many headers", cx),
+            }
+            if is_too_long(self.client.started, *at) {
+                return self.stop_requests("header too long", cx);
+            }
+        }
+        self.client.position = *at;
+        self.client.time = input.time_at(at.saturating_sub(1));
+        self.request_body(*at, cx)
+    }
+
+    /// The head is complete: how long is the body (RFC 9112, 6.3)?
+    fn request_body(&mut self, at: u64, cx: &mut Context<'_>) -> Step {
+        let Some(exchange) = self.queue.back_mut() else {
+            return Step::On;
+        };
+        self.confirmed = true;
+        self.queue_bytes = self.queue_bytes.saturating_add(exchange.texts.len());
+        if self.queue_bytes > IN_FLIGHT_BYTES {
+            return self.give_up("too many bytes of requests in flight", cx);
+        }
+        let head = &self.client.head;
+        let length = head.content_length;
+        let part = match (head.ambiguous, head.coding, length) {
+            (Some(reason), ..) => return self.stop_requests(reason, cx),
+            // What follows a CONNECT is the tunnel's (RFC 9110, 9.3.6).
+            _ if exchange.method == Method::Connect => None,
+            (_, Coding::Other, _) => {
+                return self.stop_requests("request with an unknown transfer coding", cx);
+            }
+            (_, Coding::Chunked, _) if head.minor == 0 => {
+                return self.stop_requests("transfer coding in HTTP/1.0", cx);
+            }
+            (_, Coding::Chunked, _) => Some(Part::ChunkSize),
+            (_, Coding::None, None) => None,
+            (_, Coding::None, Some(0)) => {
+                exchange.request_body = Some(0);
+                None
+            }
+            (_, Coding::None, Some(length)) => {
+                match at.checked_add(length).filter(|&end| end < u64::MAX) {
+                    Some(end) => Some(Part::Length(end)),
+                    None => return self.stop_requests("content length too large", cx),
+                }
+            }
+        };
+        let Some(part) = part else {
+            self.finish_request(cx);
+            return Step::Message;
+        };
+        self.client.body = Body::new(part, at);
+        self.client.state = State::Body;
+        // Without `100 Continue` the body need not come.
+        self.client.candidate = head.expect_continue;
+        Step::On
+    }
+
+    /// The request is over at the lane's position.
+    pub(crate) fn finish_request(&mut self, cx: &mut Context<'_>) {
+        let lane = &mut self.client;
+        let Some(exchange) = self
+            .queue
+            .back_mut()
+            .filter(|e| e.request == Message::Begun)
+        else {
+            return;
+        };
+        exchange.request_end = lane.time;
+        exchange.request = Message::Over;
+        exchange.request_bytes = lane.position.saturating_sub(lane.started);
+        if lane.state == State::Body && !lane.candidate {
+            exchange.request_body = Some(lane.body.size);
+            // Both lengths, and not the same: some receivers take the one, some the other.
+            let length = lane.position.saturating_sub(lane.body.start);
+            if lane
+                .head
+                .content_length
+                .is_some_and(|other| other != length)
+            {
+                exchange.last = Some("content length and transfer coding disagree");
+            }
+        }
+        let held = exchange.method == Method::Connect || lane.head.upgrade;
+        lane.state = match (exchange.last, held && exchange.response != Message::Over) {
+            (Some(_), _) => State::Stopped,
+            (None, true) => State::Held,
+            (None, false) => State::Start,
+        };
+        if let Some(reason) = self.settle(cx) {
+            self.give_up(reason, cx);
+        }
+    }
+
+    /// Where requests end cannot be told any more. The response to the last one is still awaited.
+    fn stop_requests(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
+        self.client.state = State::Stopped;
+        if let Some(exchange) = self.queue.back_mut() {
+            exchange.request = Message::Over;
+            exchange.last = Some(reason);
+        }
+        match self.settle(cx) {
+            Some(reason) => self.give_up(reason, cx),
+            None => Step::On,
+        }
+    }
+
+    /// A response whose request was not seen: whether it has a body depends on its method.
+    pub(crate) fn server_unsure(&mut self) -> bool {
+        self.server.state == State::Body
+            && self
+                .current(Side::Server)
+                .is_some_and(|exchange| exchange.method == Method::Unseen)
+    }
+}

@@ -1,0 +1,384 @@
+//! The server's lane: responses.
+
+use memchr::memchr;
+use wirespan_sdk::{Context, Flags, Input, Side};
+
+use crate::body::{Body, Part, Progress};
+use crate::connection::{Http, State, Step};
+use crate::exchange::{Exchange, Message, Method, Text, fresh};
+use crate::head::{Coding, Head, Line, Name, is_too_long};
+use crate::limits::FAILED_STARTS;
+use crate::line::{Parsed, StatusLine, status_line};
+
+impl Http {
+    /// Reads on in the server's bytes at `at`.
+    pub(crate) fn response_step(
+        &mut self,
+        input: &Input<'_>,
+        at: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        if self.client.state == State::Seek && *at < input.end() {
+            // Whatever the client sent so far was before this: its next byte can begin a request.
+            self.client.candidate = true;
+        }
+        match self.server.state {
+            State::Seek if !self.server.candidate => {
+                *at = input.end();
+                Step::More
+            }
+            State::Seek | State::Start | State::Held => self.response_start(input, at, cx),
+            State::Head => self.response_head(input, at, cx),
+            State::Body => self.response_body(input, at, cx),
+            State::Stopped => {
+                *at = input.end();
+                Step::Skip(u64::MAX)
+            }
+        }
+    }
+
+    fn response_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        if self.server.state == State::Start {
+            let empty = input
+                .from(*at)
+                .iter()
+                .take_while(|b| matches!(b, b'\r' | b'\n'))
+                .count();
+            *at = at.saturating_add(empty as u64);
+        }
+        let bytes = input.from(*at);
+        if bytes.is_empty() {
+            return Step::More;
+        }
+        match status_line(bytes) {
+            Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
+            Parsed::Incomplete | Parsed::Invalid => self.no_response(cx),
+            Parsed::Line(line, len) => {
+                if !self.expect_response(line, input, *at) {
+                    return Step::Hold;
+                }
+                self.begin_response(line, input, *at);
+                *at = at.saturating_add(len as u64);
+                Step::On
+            }
+        }
+    }
+
+    /// No response begins where one was looked for.
+    fn no_response(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.confirmed && self.server.state == State::Start && self.queue.is_empty() {
+            cx.not_mine();
+            return Step::Done;
+        }
+        self.server.failed_starts = self.server.failed_starts.saturating_add(1);
+        if self.server.failed_starts > FAILED_STARTS {
+            return self.give_up("no responses where they should be", cx);
+        }
+        self.server.seek(false);
+        Step::On
+    }
+
+    /// Makes sure that the first exchange is the one to be answered. `false`: its request has yet
+    /// to come.
+    fn expect_response(&mut self, line: StatusLine, input: &Input<'_>, at: u64) -> bool {
+        if self
+            .queue
+            .front()
+            .is_some_and(|exchange| exchange.response == Message::Awaited)
+        {
+            return true;
+        }
+        let mut orphan = fresh();
+        orphan.request = Message::Over;
+        orphan.position = at;
+        orphan.start = input.time_at(at);
+        if self.missed != Flags::empty() && self.queue.is_empty() {
+            // Its request passed unseen.
+            orphan.flag(self.missed);
+            self.queue.push_front(orphan);
+            return true;
+        }
+        // Seen before its request, as can happen on loopback, or sent without one: servers say 408
+        // before they close an idle connection. The end of the connection tells.
+        orphan.minor = line.minor;
+        orphan.status = line.status;
+        orphan.response = Message::Over;
+        orphan.response_start = orphan.start;
+        orphan.end = input.time_at(input.end().saturating_sub(1));
+        orphan.response_bytes = input.end().saturating_sub(at);
+        self.early = Some(orphan);
+        false
+    }
+
+    fn begin_response(&mut self, line: StatusLine, input: &Input<'_>, at: u64) {
+        self.server.state = State::Head;
+        self.server.started = at;
+        self.server.head = Head::new(line.minor);
+        self.server.failed_starts = 0;
+        self.client.failed_starts = 0;
+        self.confirmed = true;
+        self.early = None;
+        let Some(exchange) = self.queue.front_mut() else {
+            return;
+        };
+        if exchange.method == Method::Unseen {
+            exchange.minor = line.minor;
+        }
+        exchange.status = line.status;
+        if is_interim(line.status) {
+            return;
+        }
+        // The times of the response are those of the final one.
+        exchange.response = Message::Begun;
+        exchange.response_position = at;
+        exchange.response_start = input.time_at(at);
+        if input.unordered_at(at) {
+            exchange.flag(Flags::ORDER_UNCERTAIN);
+        }
+        if exchange.method != Method::Unseen {
+            // Which response belongs to which request was not seen from the beginning.
+            exchange.flag(self.missed);
+            self.missed = Flags::empty();
+        }
+    }
+
+    fn response_head(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        loop {
+            let bytes = input.from(*at);
+            let Some(end) = memchr(b'\n', bytes) else {
+                if is_too_long(self.server.started, input.end()) {
+                    return self.break_response("header too long", cx);
+                }
+                return Step::More;
+            };
+            let line = bytes.get(..end).unwrap_or_default();
+            *at = at.saturating_add(end as u64 + 1);
+            match self.server.head.line(line) {
+                Line::Value(Name::Upgrade, value) => self.remember_upgrade(value),
+                Line::Value(..) | Line::Continued(..) | Line::Other => {}
+                Line::End => break,
+                Line::TooMany => return self.break_response("too many headers", cx),
+            }
+            if is_too_long(self.server.started, *at) {
+                return self.break_response("header too long", cx);
+            }
+        }
+        self.server.position = *at;
+        self.server.time = input.time_at(at.saturating_sub(1));
+        self.response_framing(*at, cx)
+    }
+
+    /// The protocol that a 101 names is told to whoever goes on.
+    fn remember_upgrade(&mut self, value: &[u8]) {
+        if let Some(exchange) = self
+            .queue
+            .front_mut()
+            .filter(|exchange| exchange.status == 101)
+        {
+            exchange.texts.set(Text::Upgrade, value);
+        }
+    }
+
+    /// The head is complete: how long is the body (RFC 9112, 6.3)?
+    fn response_framing(&mut self, at: u64, cx: &mut Context<'_>) -> Step {
+        let Some(exchange) = self.queue.front_mut() else {
+            self.server.state = State::Start;
+            return Step::On;
+        };
+        if is_interim(exchange.status) {
+            exchange.status = 0;
+            self.server.state = State::Start;
+            return Step::Message;
+        }
+        let tunnel = exchange.method == Method::Connect && (200..300).contains(&exchange.status);
+        if tunnel || exchange.status == 101 {
+            return self.hand_over(at, cx);
+        }
+        let head = &self.server.head;
+        let bodiless = exchange.method == Method::Head || matches!(exchange.status, 204 | 304);
+        let part = match (head.ambiguous, head.coding, head.content_length) {
+            _ if bodiless => None,
+            (Some(reason), ..) => {
+                exchange.last = Some(reason);
+                Some(Part::UntilClose)
+            }
+            // Some receivers read the chunks, some do not know of them.
+            (None, Coding::Chunked, _) if self.server.head.minor == 0 => {
+                exchange.last = Some("transfer coding in HTTP/1.0");
+                Some(Part::UntilClose)
+            }
+            (None, Coding::Chunked, _) => Some(Part::ChunkSize),
+            (None, Coding::Other, _) | (None, Coding::None, None) => Some(Part::UntilClose),
+            (None, Coding::None, Some(length)) => {
+                match at.checked_add(length).filter(|&end| end < u64::MAX) {
+                    Some(end) => Some(Part::Length(end)),
+                    None => return self.break_response("content length too large", cx),
+                }
+            }
+        };
+        match part {
+            None => self.finish_response(cx),
+            Some(part) => {
+                self.server.body = Body::new(part, at);
+                self.server.state = State::Body;
+                Step::On
+            }
+        }
+    }
+
+    fn response_body(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let unsure = self.server_unsure();
+        if unsure && self.server.candidate {
+            // The client sent a request since: the response had no body if the next begins here.
+            match status_line(input.from(*at)) {
+                Parsed::Line(..) => return self.finish_response(cx),
+                Parsed::Incomplete => return Step::More,
+                Parsed::Invalid => self.server.candidate = false,
+            }
+        }
+        match self.server.body.advance(input, at) {
+            Progress::More => {
+                self.watch(cx);
+                Step::More
+            }
+            Progress::Skip(_) if unsure => Step::More,
+            Progress::Skip(to) => {
+                self.watch(cx);
+                Step::Skip(to)
+            }
+            Progress::Done => {
+                self.server.position = *at;
+                self.server.time = input.time_at(at.saturating_sub(1));
+                self.finish_response(cx)
+            }
+            Progress::Broken(reason) => self.break_response(reason, cx),
+        }
+    }
+
+    /// The response is over at the lane's position.
+    pub(crate) fn finish_response(&mut self, cx: &mut Context<'_>) -> Step {
+        let lane = &mut self.server;
+        if let Some(exchange) = self
+            .queue
+            .front_mut()
+            .filter(|e| e.response == Message::Begun)
+        {
+            if lane.state == State::Body {
+                exchange.response_body = Some(lane.body.size);
+            }
+            exchange.end = lane.time;
+            exchange.response = Message::Over;
+            exchange.response_bytes = lane.position.saturating_sub(lane.started);
+        }
+        lane.state = State::Start;
+        match self.settle(cx) {
+            Some(reason) => self.give_up(reason, cx),
+            None => {
+                self.release_client();
+                Step::Message
+            }
+        }
+    }
+
+    /// What was held back for the response that is over now is a request after all.
+    pub(crate) fn release_client(&mut self) {
+        if self.client.state == State::Held && self.queue.is_empty() {
+            self.client.state = State::Start;
+        }
+    }
+
+    /// Where the response ends cannot be told. It is reported as far as it was seen.
+    fn break_response(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
+        let end = self.server.time;
+        let bytes = self.server.position.saturating_sub(self.server.started);
+        if let Some(exchange) = self.current(Side::Server) {
+            exchange.flag(Flags::RESPONSE_TRUNCATED);
+            exchange.response = Message::Over;
+            exchange.end = end.max(exchange.response_start);
+            exchange.response_bytes = bytes;
+        }
+        self.settle(cx);
+        self.give_up(reason, cx)
+    }
+
+    /// 101, or 2xx to a CONNECT: from here on it is another protocol.
+    fn hand_over(&mut self, at: u64, cx: &mut Context<'_>) -> Step {
+        let (end, started, client) = (self.server.time, self.server.started, self.client.position);
+        let Some(mut exchange) = self.queue.pop_front() else {
+            return Step::On;
+        };
+        let whole = exchange.request == Message::Over && self.queue.is_empty();
+        exchange.end = end;
+        exchange.response_start = match exchange.response_start {
+            0 => end,
+            start => start,
+        };
+        exchange.response = Message::Over;
+        exchange.response_bytes = at.saturating_sub(started);
+        let protocol = exchange
+            .texts
+            .get(Text::Upgrade)
+            .map(next_protocol)
+            .unwrap_or_default();
+        let context = if protocol == "h2c" {
+            handover(&exchange)
+        } else {
+            Vec::new()
+        };
+        self.report(exchange, cx);
+        if whole {
+            cx.upgrade(protocol, client, at, &context);
+            Step::Done
+        } else {
+            self.give_up("upgrade among other requests", cx)
+        }
+    }
+}
+
+/// 1xx other than 101: a final response follows (RFC 9110, 15.2).
+fn is_interim(status: u16) -> bool {
+    status < 200 && status != 101
+}
+
+/// The protocols that are known by the name in `Upgrade`; others are recognised by what they send.
+fn next_protocol(value: &[u8]) -> &'static str {
+    let is = |name: &[u8]| value.trim_ascii().eq_ignore_ascii_case(name);
+    if is(b"websocket") {
+        "websocket"
+    } else if is(b"h2c") {
+        "h2c"
+    } else {
+        ""
+    }
+}
+
+/// The upgrading request, which stream 1 of h2c answers (RFC 7540, 3.2): its head, reduced to what
+/// a span needs.
+fn handover(exchange: &Exchange) -> Vec<u8> {
+    let texts = &exchange.texts;
+    let method = exchange
+        .method
+        .name()
+        .map(str::as_bytes)
+        .or(texts.get(Text::Method))
+        .unwrap_or_default();
+    let mut head = [
+        method,
+        b" ",
+        texts.get(Text::Target).unwrap_or_default(),
+        b" HTTP/1.1\r\n",
+    ]
+    .concat();
+    let headers = [
+        ("host", Text::Host),
+        ("user-agent", Text::UserAgent),
+        ("traceparent", Text::Traceparent),
+    ];
+    for (name, text) in headers {
+        if let Some(value) = texts.get(text) {
+            head.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
