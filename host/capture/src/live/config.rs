@@ -26,6 +26,8 @@ pub struct LiveConfig {
     pub connections: u32,
     /// Other agents whose connections are not to be reported either; this process always is one.
     pub agents: Vec<u32>,
+    /// Report this process's own connections too: for tests.
+    pub observe_self: bool,
     /// Only these processes; empty: all.
     pub pids: Vec<u32>,
     /// Only connections with one of these ports at either end; empty: all.
@@ -47,6 +49,7 @@ impl LiveConfig {
             unknown_bytes: DEFAULT_UNKNOWN_BYTES,
             connections: DEFAULT_CONNECTIONS,
             agents: Vec::new(),
+            observe_self: false,
             pids: Vec::new(),
             ports: Vec::new(),
             tls: true,

@@ -174,7 +174,11 @@ fn ring_sizes(config: &LiveConfig) -> (u32, u32) {
 
 fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Settings {
     let mut agents = [0; AGENTS];
-    let own = std::process::id();
+    let own = if config.observe_self {
+        0
+    } else {
+        std::process::id()
+    };
     for (slot, agent) in agents
         .iter_mut()
         .zip(std::iter::once(&own).chain(&config.agents))

@@ -1,0 +1,8 @@
+//! The running kernel as a source, with real traffic over loopback. Needs root and the kernel side
+//! (`cargo xtask build`); `WIRESPAN_SKIP_KERNEL=1` leaves these tests out, by name and on purpose.
+
+mod bytes;
+mod ends;
+mod support;
+mod tls;
+mod verdicts;

@@ -1,0 +1,202 @@
+//! Opens the source for one port, and puts together what it reports.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use wirespan_capture::live::{LiveConfig, LiveSource};
+use wirespan_capture::{
+    Close, ConnectionKey, Data, Direction, End, Layer, Open, Secured, SocketEvent, Source,
+};
+
+/// Everything that was reported of one end.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) open: Open,
+    pub(crate) data: Vec<Data>,
+    pub(crate) secured: Vec<Secured>,
+    pub(crate) ends: Vec<End>,
+    pub(crate) close: Option<Close>,
+}
+
+impl Seen {
+    /// The bytes of one direction; they must lie side by side from `start` on.
+    pub(crate) fn bytes(&self, direction: Direction, layer: Layer, start: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for data in self.of(direction, layer) {
+            assert_eq!(
+                data.position,
+                start + bytes.len() as u64,
+                "hole in {direction:?}"
+            );
+            assert_eq!(data.len, data.bytes.len() as u64, "{data:?}");
+            bytes.extend_from_slice(&data.bytes);
+        }
+        bytes
+    }
+
+    /// Data of one direction by position.
+    pub(crate) fn of(&self, direction: Direction, layer: Layer) -> Vec<&Data> {
+        let mut all: Vec<_> = self
+            .data
+            .iter()
+            .filter(|data| data.direction == direction && data.layer == layer)
+            .collect();
+        all.sort_by_key(|data| data.position);
+        all
+    }
+
+    pub(crate) fn end(&self, direction: Direction) -> Option<u64> {
+        self.ends
+            .iter()
+            .find(|end| end.direction == direction)?
+            .position
+    }
+}
+
+/// A listener, and the source that watches its port.
+pub(crate) struct Bench {
+    listener: Option<TcpListener>,
+    pub(crate) source: LiveSource,
+    seen: HashMap<ConnectionKey, Seen>,
+}
+
+/// `None` when these tests are left out on purpose.
+pub(crate) fn config() -> Option<LiveConfig> {
+    if std::env::var_os("WIRESPAN_SKIP_KERNEL").is_some_and(|value| value == "1") {
+        eprintln!("left out: WIRESPAN_SKIP_KERNEL=1");
+        return None;
+    }
+    let directory = std::env::var_os("WIRESPAN_ARTEFACTS").map_or_else(
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/artefacts"
+            ))
+        },
+        PathBuf::from,
+    );
+    let object = std::fs::read(directory.join("probes.o")).unwrap_or_else(|error| {
+        panic!(
+            "no kernel side in {}: {error}; run `cargo xtask build`",
+            directory.display()
+        )
+    });
+    let mut config = LiveConfig::new(object);
+    config.observe_self = true;
+    config.tls = false;
+    config.rings_bytes = 4 << 20;
+    config.connections = 1024;
+    Some(config)
+}
+
+impl Bench {
+    pub(crate) fn listen() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    pub(crate) fn new(listener: TcpListener, mut config: LiveConfig) -> Self {
+        config.ports = vec![listener.local_addr().unwrap().port()];
+        Self {
+            listener: Some(listener),
+            ..Self::for_ports(config)
+        }
+    }
+
+    /// Without a listener: others make the traffic.
+    pub(crate) fn for_ports(config: LiveConfig) -> Self {
+        let (source, report) = LiveSource::open(&config)
+            .unwrap_or_else(|error| panic!("{error} (or set WIRESPAN_SKIP_KERNEL=1)"));
+        for set in &report.sets {
+            assert_eq!(set.left_out, None, "{}", set.name);
+        }
+        Self {
+            listener: None,
+            source,
+            seen: HashMap::new(),
+        }
+    }
+
+    /// Both ends of a new connection.
+    pub(crate) fn connect(&self) -> (TcpStream, TcpStream) {
+        let listener = self.listener.as_ref().unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (client, server)
+    }
+
+    /// Reads events until `done`, for at most five seconds.
+    pub(crate) fn until(&mut self, done: impl Fn(&HashMap<ConnectionKey, Seen>) -> bool) {
+        let begun = Instant::now();
+        let mut events = Vec::new();
+        while !done(&self.seen) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "not seen in time: {:#?}\n{:?}",
+                self.seen,
+                self.source.counters()
+            );
+            self.source
+                .poll(Duration::from_millis(50), &mut events)
+                .unwrap();
+            for event in events.drain(..) {
+                self.take(event);
+            }
+        }
+    }
+
+    /// Reads events until both ends are closed.
+    pub(crate) fn until_closed(&mut self) {
+        self.until(|seen| seen.len() >= 2 && seen.values().all(|seen| seen.close.is_some()));
+    }
+
+    fn take(&mut self, event: SocketEvent) {
+        let key = event.key();
+        if let SocketEvent::Open(open) = event {
+            let fresh = Seen {
+                open: *open,
+                data: vec![],
+                secured: vec![],
+                ends: vec![],
+                close: None,
+            };
+            assert!(
+                self.seen.insert(fresh.open.key, fresh).is_none(),
+                "opened twice"
+            );
+            return;
+        }
+        let Some(key) = key else { return };
+        let seen = self.seen.get_mut(&key).expect("an event before its open");
+        assert!(seen.close.is_none(), "an event after its close: {event:?}");
+        match event {
+            SocketEvent::Data(data) => seen.data.push(data),
+            SocketEvent::Secured(secured) => seen.secured.push(secured),
+            SocketEvent::End(end) => seen.ends.push(end),
+            SocketEvent::Close(close) => seen.close = Some(close),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Every end that was seen.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.values()
+    }
+
+    /// The end that has this local address.
+    pub(crate) fn end_at(&self, local: SocketAddr) -> &Seen {
+        self.seen
+            .values()
+            .find(|seen| seen.open.local == Some(local))
+            .unwrap_or_else(|| panic!("no end at {local}: {:#?}", self.seen))
+    }
+}
+
+/// Bytes in which every stretch is different.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .take(len)
+        .collect()
+}
