@@ -7,7 +7,9 @@ use wirespan_capture::live::{LiveConfig, LiveSource};
 use wirespan_capture::{Progress, SocketEvent, Source};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let mut arguments = std::env::args().skip(1);
     let object = arguments.next().ok_or("usage: live_dump OBJECT [PORT]…")?;
     let mut config = LiveConfig::new(std::fs::read(object)?);
