@@ -1,4 +1,4 @@
-//! Documentation of what a span holds, written from the registry of [`fields`](crate::fields).
+//! Documentation of what a span holds, written from the registry of [`fields`].
 
 use std::fmt::Write as _;
 
