@@ -1,0 +1,229 @@
+//! Configuration: TOML, every setting with a default that is right for most.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::AgentError;
+
+/// Read when `--config` is not given and the file is there.
+pub const DEFAULT_PATH: &str = "/etc/wirespan/wirespan.toml";
+
+/// Own metrics; loopback, since they name what runs on the node.
+pub const DEFAULT_METRICS: &str = "127.0.0.1:9475";
+
+/// Spans that may wait for a sink. About 1 KiB each: at most some 64 MiB.
+pub const SINK_QUEUE_SPANS: usize = 65_536;
+
+/// A configuration is a page of text; what is larger is something else.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub capture: CaptureSection,
+    pub parsers: ParsersSection,
+    pub spans: SpansSection,
+    pub nats: NatsSection,
+    pub metrics: MetricsSection,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureSection {
+    /// Probe TLS libraries. Off: encrypted connections are counted and left.
+    pub tls: bool,
+    /// Memory of all rings together, in MiB.
+    pub ring_mib: u32,
+    /// Empty: every process. Otherwise only these.
+    pub pids: Vec<u32>,
+    /// Empty: every port. Otherwise connections with one of these at either end.
+    pub ports: Vec<u16>,
+    /// Empty: every container. Otherwise ids or prefixes of ids.
+    pub containers: Vec<String>,
+}
+
+impl Default for CaptureSection {
+    fn default() -> Self {
+        Self {
+            tls: true,
+            ring_mib: 32,
+            pids: Vec::new(),
+            ports: Vec::new(),
+            containers: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ParsersSection {
+    /// Empty: all that are there. Otherwise only parsers of these protocols.
+    pub protocols: Vec<String>,
+    /// Components to load besides the built-in ones.
+    pub plugins: Vec<PathBuf>,
+    /// Threads that parse; 0: one for every two CPUs, at most four.
+    pub workers: usize,
+    /// Compiled parsers are kept here; empty: the user's cache directory.
+    pub cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpansSection {
+    /// Keep statements, queries and paths as they were sent.
+    pub unredacted: bool,
+    /// Query parameters whose values are removed besides those always removed.
+    pub redact_parameters: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsSection {
+    /// `nats://host:4222` or `tls://…`; several separated by commas. Empty: nothing is published.
+    pub url: Option<String>,
+    /// First token of the subjects that names this cluster.
+    pub cluster: Option<String>,
+    /// `json`, `otlp` or `otlp-json`.
+    pub encoding: Option<String>,
+    /// Path of a `.creds` file.
+    pub credentials: Option<PathBuf>,
+    /// Start even when the server cannot be reached yet.
+    pub retry: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSection {
+    /// `off` or an address; absent: [`DEFAULT_METRICS`], given up quietly when it is taken.
+    pub listen: Option<String>,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsListen {
+    Off,
+    /// Taken by another program: a warning.
+    Default(SocketAddr),
+    /// Taken by another program: an error.
+    Explicit(SocketAddr),
+}
+
+impl Config {
+    /// `path` if given, else [`DEFAULT_PATH`] if there, else the defaults.
+    ///
+    /// # Errors
+    /// When the file cannot be read or says something unknown; the message has line and column.
+    pub fn load(path: Option<&Path>) -> Result<Self, AgentError> {
+        let (path, required) = match path {
+            Some(path) => (path, true),
+            None => (Path::new(DEFAULT_PATH), false),
+        };
+        let error = |reason: String| AgentError::Configuration {
+            path: path.to_owned(),
+            reason,
+        };
+        match fs::metadata(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound && !required => return Ok(Self::default()),
+            Err(e) => return Err(error(e.to_string())),
+            Ok(meta) if meta.len() > MAX_CONFIG_BYTES => {
+                return Err(error(format!(
+                    "{} bytes is no configuration (limit {MAX_CONFIG_BYTES})",
+                    meta.len()
+                )));
+            }
+            Ok(_) => {}
+        }
+        let text = fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        toml::from_str(&text).map_err(|e| error(e.to_string()))
+    }
+
+    /// # Errors
+    /// When the address is not one.
+    pub fn metrics_listen(&self) -> Result<MetricsListen, AgentError> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| AgentError::Setting {
+                setting: "metrics",
+                value: text.to_owned(),
+                reason: "give an address with a port such as 127.0.0.1:9475, or `off`".to_owned(),
+            })
+        };
+        Ok(match self.metrics.listen.as_deref() {
+            Some("off") => MetricsListen::Off,
+            Some(text) => MetricsListen::Explicit(parse(text)?),
+            None => MetricsListen::Default(parse(DEFAULT_METRICS)?),
+        })
+    }
+
+    /// Number of parser threads.
+    #[must_use]
+    pub fn worker_count(&self) -> usize {
+        match self.parsers.workers {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2).min(4)),
+            n => n.min(64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, AgentError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wirespan.toml");
+        fs::write(&path, text).unwrap();
+        Config::load(Some(&path))
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(load("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let config = load("[nats]\nurl = \"nats://127.0.0.1\"\n[capture]\nports = [80]\n").unwrap();
+        assert_eq!(config.nats.url.as_deref(), Some("nats://127.0.0.1"));
+        assert_eq!(config.capture.ports, [80]);
+        assert!(config.capture.tls);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_with_its_line() {
+        let error = load("[nats]\nurls = \"x\"\n").unwrap_err().to_string();
+        assert!(
+            error.contains("urls") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_given_file_must_exist() {
+        let error = Config::load(Some(Path::new("/nonexistent/wirespan.toml")))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("/nonexistent/wirespan.toml"), "{error}");
+    }
+
+    #[test]
+    fn metrics_can_be_moved_and_turned_off() {
+        let mut config = Config::default();
+        assert!(matches!(
+            config.metrics_listen(),
+            Ok(MetricsListen::Default(_))
+        ));
+        config.metrics.listen = Some("off".into());
+        assert_eq!(config.metrics_listen().unwrap(), MetricsListen::Off);
+        config.metrics.listen = Some("[::1]:1".into());
+        assert!(matches!(
+            config.metrics_listen(),
+            Ok(MetricsListen::Explicit(_))
+        ));
+        config.metrics.listen = Some("9475".into());
+        assert!(config.metrics_listen().is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! What the agent itself counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::lane::Lane;
+
+/// Of one lane; written by its thread alone.
+#[derive(Debug, Default)]
+pub struct LaneCounters {
+    spans: AtomicU64,
+    connections: AtomicU64,
+    streams: Mutex<wirespan_stream::Counters>,
+}
+
+impl LaneCounters {
+    pub(crate) fn update(&self, lane: &Lane, spans: usize) {
+        self.spans.fetch_add(spans as u64, Ordering::Relaxed);
+        self.connections
+            .store(lane.connections().len() as u64, Ordering::Relaxed);
+        *self.streams.lock().unwrap_or_else(PoisonError::into_inner) =
+            *lane.connections().counters();
+    }
+}
+
+/// Of the whole pipeline.
+#[derive(Debug, Default)]
+pub struct AgentCounters {
+    lanes: Mutex<Vec<Arc<LaneCounters>>>,
+    queue_lost_bytes: AtomicU64,
+    queue_lost_events: AtomicU64,
+}
+
+impl AgentCounters {
+    /// Counters for one more lane.
+    pub(crate) fn lane(&self) -> Arc<LaneCounters> {
+        let lane = Arc::new(LaneCounters::default());
+        self.lanes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&lane));
+        lane
+    }
+
+    pub(crate) fn set_queue_lost(&self, bytes: u64, events: u64) {
+        self.queue_lost_bytes.store(bytes, Ordering::Relaxed);
+        self.queue_lost_events.store(events, Ordering::Relaxed);
+    }
+
+    /// Spans handed to the sinks.
+    #[must_use]
+    pub fn spans(&self) -> u64 {
+        self.sum(|lane| lane.spans.load(Ordering::Relaxed))
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.sum(|lane| lane.connections.load(Ordering::Relaxed))
+    }
+
+    /// Payload lost between the capture thread and the workers.
+    #[must_use]
+    pub fn lost_bytes(&self) -> u64 {
+        self.queue_lost_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Data events lost between the capture thread and the workers.
+    #[must_use]
+    pub fn lost_events(&self) -> u64 {
+        self.queue_lost_events.load(Ordering::Relaxed)
+    }
+
+    /// Those of the byte streams, one entry for each lane.
+    #[must_use]
+    pub fn streams(&self) -> Vec<wirespan_stream::Counters> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes
+            .iter()
+            .map(|lane| *lane.streams.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+
+    fn sum(&self, of: impl Fn(&LaneCounters) -> u64) -> u64 {
+        self.lanes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|lane| of(lane))
+            .sum()
+    }
+}

@@ -1,0 +1,168 @@
+//! From the capture thread to a worker, without ever waiting.
+//!
+//! The queue to a worker is bounded. While it is full, events gather here up to a limit; beyond it
+//! they lose their payload, then data events are left out altogether. Positions make either an
+//! exact gap; opens and closes always arrive.
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use wirespan_capture::{Missing, Nanos, SocketEvent};
+
+/// Batches a worker may be behind. A batch is what one drain of the rings brought.
+const QUEUE_BATCHES: usize = 64;
+
+/// Payload held for a worker that is behind, in bytes: half a second at 64 MiB/s.
+const MAX_HELD_BYTES: usize = 32 << 20;
+
+/// Data events held for a worker that is behind.
+const MAX_HELD_EVENTS: usize = 262_144;
+
+/// What a worker gets.
+#[derive(Debug)]
+pub struct Batch {
+    pub events: Vec<SocketEvent>,
+    /// No event earlier than this will follow.
+    pub watermark: Nanos,
+}
+
+/// The thread behind a queue is gone, by a defect of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerEnded;
+
+#[derive(Debug)]
+pub struct Feeder {
+    queue: Sender<Batch>,
+    held: Vec<SocketEvent>,
+    held_bytes: usize,
+    lost_bytes: u64,
+    lost_events: u64,
+}
+
+impl Feeder {
+    #[must_use]
+    pub fn new() -> (Self, Receiver<Batch>) {
+        let (queue, receiver) = bounded(QUEUE_BATCHES);
+        (
+            Self {
+                queue,
+                held: Vec::new(),
+                held_bytes: 0,
+                lost_bytes: 0,
+                lost_events: 0,
+            },
+            receiver,
+        )
+    }
+
+    pub fn add(&mut self, mut event: SocketEvent) {
+        if let SocketEvent::Data(data) = &mut event {
+            if self.held.len() >= MAX_HELD_EVENTS {
+                self.lost_events = self.lost_events.saturating_add(1);
+                self.lost_bytes = self.lost_bytes.saturating_add(data.bytes.len() as u64);
+                return;
+            }
+            if self.held_bytes >= MAX_HELD_BYTES && !data.bytes.is_empty() {
+                self.lost_bytes = self.lost_bytes.saturating_add(data.bytes.len() as u64);
+                data.bytes = Bytes::new();
+                data.missing = Missing::Ring;
+            }
+            self.held_bytes = self.held_bytes.saturating_add(data.bytes.len());
+        }
+        self.held.push(event);
+    }
+
+    /// Hands over what is held if there is room. `false`: the worker has ended.
+    pub fn flush(&mut self, watermark: Nanos) -> bool {
+        let batch = Batch {
+            events: std::mem::take(&mut self.held),
+            watermark,
+        };
+        match self.queue.try_send(batch) {
+            Ok(()) => {
+                self.held_bytes = 0;
+                true
+            }
+            Err(TrySendError::Full(batch)) => {
+                self.held = batch.events;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// The last hand-over, when there is time to wait: ends the worker's queue.
+    ///
+    /// # Errors
+    /// When the worker has ended before.
+    pub fn finish(self, watermark: Nanos) -> Result<(), WorkerEnded> {
+        self.queue
+            .send(Batch {
+                events: self.held,
+                watermark,
+            })
+            .map_err(|_| WorkerEnded)
+    }
+
+    /// Payload bytes and data events lost here so far.
+    #[must_use]
+    pub const fn lost(&self) -> (u64, u64) {
+        (self.lost_bytes, self.lost_events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirespan_capture::{ConnectionKey, Data, Direction, Layer};
+
+    fn data(position: u64, len: usize) -> SocketEvent {
+        SocketEvent::Data(Data {
+            key: ConnectionKey {
+                socket: 1,
+                generation: 1,
+            },
+            direction: Direction::Sent,
+            layer: Layer::Socket,
+            position,
+            len: len as u64,
+            bytes: Bytes::from(vec![0; len]),
+            entry: 1,
+            exit: 1,
+            missing: Missing::Unwanted,
+        })
+    }
+
+    #[test]
+    fn a_worker_that_is_behind_costs_payload_not_order() {
+        let (mut feeder, receiver) = Feeder::new();
+        for _ in 0..QUEUE_BATCHES {
+            assert!(feeder.flush(1));
+        }
+        let piece = 1 << 20;
+        for n in 0..40_u64 {
+            feeder.add(data(n << 20, piece));
+            assert!(feeder.flush(2), "full is not ended");
+        }
+        assert_eq!(feeder.lost(), (8 << 20, 0));
+        for _ in 0..QUEUE_BATCHES {
+            receiver.recv().unwrap();
+        }
+        assert!(feeder.flush(3));
+        let batch = receiver.recv().unwrap();
+        assert_eq!(batch.events.len(), 40);
+        let SocketEvent::Data(last) = batch.events.last().unwrap() else {
+            panic!("data")
+        };
+        assert_eq!(
+            (last.position, last.len, last.bytes.len(), last.missing),
+            (39 << 20, 1 << 20, 0, Missing::Ring)
+        );
+    }
+
+    #[test]
+    fn a_worker_that_has_ended_is_noticed() {
+        let (mut feeder, receiver) = Feeder::new();
+        drop(receiver);
+        assert!(!feeder.flush(1));
+    }
+}

@@ -1,0 +1,263 @@
+//! `wirespan run`: from the rings to the sinks, until told to stop.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use wirespan_capture::{ConnectionKey, Progress, SocketEvent, Source, Verdict, Verdicts};
+use wirespan_sink::{SinkError, SinkHandle};
+use wirespan_span::Span;
+
+use crate::counters::{AgentCounters, LaneCounters};
+use crate::error::AgentError;
+use crate::feeder::{Batch, Feeder};
+use crate::filter::Filter;
+use crate::lane::Lane;
+
+/// How long the capture thread waits for events before it looks around.
+const POLL_LIMIT: Duration = Duration::from_millis(20);
+
+/// How long a worker without work waits before it looks at its timers.
+const WORKER_IDLE: Duration = Duration::from_millis(100);
+
+/// Rounds over the rings after the stop: what was in flight then is taken along.
+const LAST_ROUNDS: usize = 64;
+
+/// What sinks get to deliver the rest.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// What happened, for the last line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSummary {
+    pub spans: u64,
+    pub lost_bytes: u64,
+    /// Why a sink could not deliver everything.
+    pub failures: Vec<SinkError>,
+}
+
+/// Runs until `stop`, or until no sink is left that delivers.
+///
+/// `source` is closed (every probe detached) before the sinks drain.
+///
+/// # Errors
+/// When the capture cannot go on, or a thread cannot be started.
+pub fn run(
+    mut source: Box<dyn Source>,
+    lanes: Vec<Lane>,
+    mut filter: Filter,
+    sinks: &[Arc<SinkHandle>],
+    counters: &Arc<AgentCounters>,
+    stop: &AtomicBool,
+) -> Result<RunSummary, AgentError> {
+    let verdicts = source.verdicts();
+    let mut feeders = Vec::new();
+    let mut workers = Vec::new();
+    for (number, lane) in lanes.into_iter().enumerate() {
+        let (feeder, batches) = Feeder::new();
+        feeders.push(feeder);
+        let worker = LaneThread {
+            lane,
+            batches,
+            sinks: sinks.to_vec(),
+            verdicts: Arc::clone(&verdicts),
+            counters: counters.lane(),
+        };
+        let name = format!("worker-{number}");
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || worker.work());
+        workers.push(thread.map_err(AgentError::Thread)?);
+    }
+    let mut capture = Capture {
+        feeders,
+        hash: RandomState::new(),
+        verdicts,
+        counters: Arc::clone(counters),
+    };
+    let result = capture.go(source.as_mut(), &mut filter, sinks, stop);
+    let watermark = source.watermark();
+    // Detaches every probe: the probed programs pay nothing while the rest is delivered.
+    drop(source);
+    let ended = capture.finish(watermark);
+    let spans = ended.and(join(workers));
+    let mut summary = RunSummary {
+        spans: counters.spans(),
+        lost_bytes: counters.lost_bytes(),
+        failures: Vec::new(),
+    };
+    let deadline = Instant::now() + DRAIN_LIMIT;
+    for sink in sinks {
+        if let Err(failure) = sink.drain(deadline.saturating_duration_since(Instant::now())) {
+            summary.failures.push(failure);
+        }
+    }
+    result?;
+    spans?;
+    Ok(summary)
+}
+
+/// The capture thread.
+struct Capture {
+    feeders: Vec<Feeder>,
+    hash: RandomState,
+    verdicts: Arc<dyn Verdicts>,
+    counters: Arc<AgentCounters>,
+}
+
+impl Capture {
+    fn go(
+        &mut self,
+        source: &mut dyn Source,
+        filter: &mut Filter,
+        sinks: &[Arc<SinkHandle>],
+        stop: &AtomicBool,
+    ) -> Result<(), AgentError> {
+        let mut events = Vec::new();
+        let mut last_rounds = LAST_ROUNDS;
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            let wait = if stopping { Duration::ZERO } else { POLL_LIMIT };
+            let progress = source.poll(wait, &mut events)?;
+            self.spread(&mut events, filter);
+            let watermark = source.watermark();
+            for feeder in &mut self.feeders {
+                if !feeder.flush(watermark) {
+                    return Err(AgentError::WorkerEnded);
+                }
+            }
+            self.count();
+            if let Some(failure) = all_failed(sinks) {
+                return Err(failure.into());
+            }
+            match progress {
+                Progress::End => return Ok(()),
+                Progress::Idle if stopping => return Ok(()),
+                Progress::More if stopping => {
+                    last_rounds = last_rounds.saturating_sub(1);
+                    if last_rounds == 0 {
+                        return Ok(());
+                    }
+                }
+                Progress::Idle | Progress::More => {}
+            }
+        }
+    }
+
+    fn spread(&mut self, events: &mut Vec<SocketEvent>, filter: &mut Filter) {
+        let verdicts = &self.verdicts;
+        for event in events.drain(..) {
+            if !filter.admits(&event, |key| verdicts.set(key, Verdict::Ignored)) {
+                continue;
+            }
+            match event.key() {
+                Some(key) => {
+                    let lane = self.lane_of(key);
+                    if let Some(feeder) = self.feeders.get_mut(lane) {
+                        feeder.add(event);
+                    }
+                }
+                // Who a process is concerns every lane.
+                None => self
+                    .feeders
+                    .iter_mut()
+                    .for_each(|feeder| feeder.add(event.clone())),
+            }
+        }
+    }
+
+    fn lane_of(&self, key: ConnectionKey) -> usize {
+        let hash = self.hash.hash_one(key);
+        // At least one lane; a remainder fits.
+        usize::try_from(hash.checked_rem(self.feeders.len() as u64).unwrap_or(0)).unwrap_or(0)
+    }
+
+    fn count(&self) {
+        let (bytes, events) = self
+            .feeders
+            .iter()
+            .map(Feeder::lost)
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        self.counters.set_queue_lost(bytes, events);
+    }
+
+    fn finish(&mut self, watermark: u64) -> Result<(), AgentError> {
+        let mut result = Ok(());
+        for feeder in self.feeders.drain(..) {
+            if feeder.finish(watermark).is_err() {
+                result = Err(AgentError::WorkerEnded);
+            }
+        }
+        result
+    }
+}
+
+/// When nothing is delivered anywhere any more there is no point in going on.
+fn all_failed(sinks: &[Arc<SinkHandle>]) -> Option<SinkError> {
+    let mut failure = None;
+    for sink in sinks {
+        failure = Some(sink.failure()?);
+    }
+    failure
+}
+
+fn join(workers: Vec<JoinHandle<()>>) -> Result<(), AgentError> {
+    let mut result = Ok(());
+    for worker in workers {
+        if worker.join().is_err() {
+            result = Err(AgentError::WorkerEnded);
+        }
+    }
+    result
+}
+
+/// One worker thread.
+struct LaneThread {
+    lane: Lane,
+    batches: Receiver<Batch>,
+    sinks: Vec<Arc<SinkHandle>>,
+    verdicts: Arc<dyn Verdicts>,
+    counters: Arc<LaneCounters>,
+}
+
+impl LaneThread {
+    fn work(mut self) {
+        let mut last_watermark = 0;
+        loop {
+            match self.batches.recv_timeout(WORKER_IDLE) {
+                Ok(batch) => {
+                    for event in batch.events {
+                        self.lane.push(event);
+                    }
+                    last_watermark = batch.watermark;
+                    self.lane.advance(batch.watermark);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.run();
+        }
+        self.lane.finish(last_watermark);
+        self.run();
+    }
+
+    fn run(&mut self) {
+        let mut spans: Vec<Arc<Span>> = Vec::new();
+        let verdicts = &self.verdicts;
+        self.lane.run(
+            |span| spans.push(Arc::new(span)),
+            |key, verdict| verdicts.set(key, verdict),
+        );
+        self.counters.update(&self.lane, spans.len());
+        let Some((last, others)) = self.sinks.split_last() else {
+            return;
+        };
+        for sink in others {
+            sink.send(spans.clone());
+        }
+        last.send(spans);
+    }
+}

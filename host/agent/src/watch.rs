@@ -1,0 +1,226 @@
+//! Puts the parts of a running agent together.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource};
+use wirespan_capture::recording::{RecordingWriter, Totals};
+use wirespan_capture::{Progress, Source, Verdict};
+use wirespan_sink::{JsonLines, SinkHandle, spawn};
+use wirespan_sink_nats::{NatsConfig, NatsSink};
+use wirespan_sink_terminal::TerminalSink;
+
+use crate::artefacts::Artefacts;
+use crate::config::{Config, MetricsListen, SINK_QUEUE_SPANS};
+use crate::counters::AgentCounters;
+use crate::error::AgentError;
+use crate::exposition::Exposition;
+use crate::filter::Filter;
+use crate::metrics::MetricsServer;
+use crate::run::{RunSummary, run};
+use crate::sandbox::Sandbox;
+
+/// How often a recording looks whether it is to end.
+const RECORD_POLL: Duration = Duration::from_millis(100);
+
+/// Rounds over the rings after the stop of a recording.
+const RECORD_LAST_ROUNDS: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardOutput {
+    /// Live table.
+    Table,
+    JsonLines,
+    Nothing,
+}
+
+/// What has been started, for the line that says so.
+#[derive(Debug)]
+pub struct Started {
+    pub report: LiveReport,
+    /// Names and versions of the parsers.
+    pub parsers: Vec<String>,
+    pub nats: Option<String>,
+    pub metrics: Option<SocketAddr>,
+    pub warnings: Vec<String>,
+}
+
+/// `wirespan run`.
+///
+/// # Errors
+/// When something cannot be started, or the capture cannot go on.
+pub fn watch(
+    config: &Config,
+    artefacts: &Artefacts,
+    output: StandardOutput,
+    stop: &AtomicBool,
+    ready: impl FnOnce(&Started),
+) -> Result<RunSummary, AgentError> {
+    let sandbox = Sandbox::new(config, artefacts)?;
+    let mut warnings = Vec::new();
+    let mut sinks = Vec::new();
+    match output {
+        StandardOutput::Table => sinks.push(sink(TerminalSink::new())?),
+        StandardOutput::JsonLines => {
+            sinks.push(sink(JsonLines::new(io::stdout(), "standard output"))?)
+        }
+        StandardOutput::Nothing => {}
+    }
+    if let Some(nats) = nats_config(config)? {
+        sinks.push(sink(NatsSink::connect(nats)?)?);
+    }
+    let (source, report) = LiveSource::open(&live_config(config, artefacts)?)?;
+    let counters = Arc::new(AgentCounters::default());
+    let exposition = Exposition {
+        capture: source.counters(),
+        agent: Arc::clone(&counters),
+        runtime: Arc::clone(sandbox.counters()),
+        sinks: sinks.clone(),
+    };
+    let metrics = start_metrics(config, exposition, &mut warnings)?;
+    let host_name = host_name();
+    let lanes = (0..config.worker_count())
+        .map(|_| sandbox.lane(source.clock(), host_name.as_deref(), config))
+        .collect::<Result<Vec<_>, _>>()?;
+    let filter = Filter::new(
+        &config.capture,
+        metrics.as_ref().map(MetricsServer::address),
+    );
+    ready(&Started {
+        report,
+        parsers: sandbox
+            .parsers()
+            .iter()
+            .map(|p| p.label().to_owned())
+            .collect(),
+        nats: config.nats.url.clone(),
+        metrics: metrics.as_ref().map(MetricsServer::address),
+        warnings,
+    });
+    run(Box::new(source), lanes, filter, &sinks, &counters, stop)
+}
+
+fn sink(sink: impl wirespan_sink::Sink + 'static) -> Result<Arc<SinkHandle>, AgentError> {
+    spawn(sink, SINK_QUEUE_SPANS)
+        .map(Arc::new)
+        .map_err(AgentError::Thread)
+}
+
+fn nats_config(config: &Config) -> Result<Option<NatsConfig>, AgentError> {
+    let nats = &config.nats;
+    let Some(url) = &nats.url else {
+        return Ok(None);
+    };
+    let servers = url
+        .split(',')
+        .map(|server| server.trim().to_owned())
+        .collect();
+    let mut wanted = NatsConfig {
+        servers,
+        ..NatsConfig::default()
+    };
+    if let Some(encoding) = &nats.encoding {
+        wanted.encoding = encoding.parse().map_err(|_| AgentError::Setting {
+            setting: "encoding",
+            value: encoding.clone(),
+            reason: "use json, otlp or otlp-json".to_owned(),
+        })?;
+    }
+    if let Some(cluster) = &nats.cluster {
+        wanted.cluster.clone_from(cluster);
+    }
+    wanted.credentials_file.clone_from(&nats.credentials);
+    wanted.retry_on_initial_connect = nats.retry;
+    Ok(Some(wanted))
+}
+
+fn live_config(config: &Config, artefacts: &Artefacts) -> Result<LiveConfig, AgentError> {
+    let mut live = LiveConfig::new(artefacts.probes()?.into_owned());
+    live.tls = config.capture.tls;
+    live.rings_bytes = u64::from(config.capture.ring_mib) << 20;
+    live.pids.clone_from(&config.capture.pids);
+    live.ports.clone_from(&config.capture.ports);
+    Ok(live)
+}
+
+fn start_metrics(
+    config: &Config,
+    exposition: Exposition,
+    warnings: &mut Vec<String>,
+) -> Result<Option<MetricsServer>, AgentError> {
+    let render = Arc::new(move || exposition.render());
+    match config.metrics_listen()? {
+        MetricsListen::Off => Ok(None),
+        MetricsListen::Explicit(address) => MetricsServer::start(address, render).map(Some),
+        MetricsListen::Default(address) => match MetricsServer::start(address, render) {
+            Ok(server) => Ok(Some(server)),
+            Err(error) => {
+                warnings.push(error.to_string());
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// The node's name as the kernel has it.
+fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// `wirespan record`: everything that passes, into a file.
+///
+/// # Errors
+/// When the capture or the file cannot be opened, or the file cannot be written.
+pub fn record(
+    config: &Config,
+    artefacts: &Artefacts,
+    path: &Path,
+    duration: Option<Duration>,
+    stop: &AtomicBool,
+    ready: impl FnOnce(&Started),
+) -> Result<Totals, AgentError> {
+    let mut live = live_config(config, artefacts)?;
+    live.copy_all = true;
+    let (mut source, report) = LiveSource::open(&live)?;
+    let mut writer = RecordingWriter::create(path, source.clock())?;
+    let mut filter = Filter::new(&config.capture, None);
+    ready(&Started {
+        report,
+        parsers: Vec::new(),
+        nats: None,
+        metrics: None,
+        warnings: Vec::new(),
+    });
+    let end = duration.map(|d| Instant::now() + d);
+    let verdicts = source.verdicts();
+    let mut events = Vec::new();
+    let mut last_rounds = RECORD_LAST_ROUNDS;
+    loop {
+        let stopping = stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+        let wait = if stopping {
+            Duration::ZERO
+        } else {
+            RECORD_POLL
+        };
+        let progress = source.poll(wait, &mut events)?;
+        events.retain(|event| filter.admits(event, |key| verdicts.set(key, Verdict::Ignored)));
+        writer.write(&events)?;
+        writer.set_watermark(source.watermark());
+        events.clear();
+        if stopping {
+            last_rounds = last_rounds.saturating_sub(1);
+            if progress != Progress::More || last_rounds == 0 {
+                break;
+            }
+        }
+    }
+    drop(source);
+    Ok(writer.finish()?)
+}

@@ -1,0 +1,53 @@
+//! `wirespan replay`
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Arc;
+
+use anyhow::Result;
+use wirespan_agent::{
+    AgentError, Artefacts, Config, Sandbox, TableSummary, replay as agent_replay,
+};
+use wirespan_span::{Span, json};
+
+use crate::arguments::{FileOutput, Perspective, Replay};
+use crate::embedded::EMBEDDED;
+
+pub fn replay(arguments: Replay) -> Result<()> {
+    let mut config = Config::default();
+    config.parsers.plugins = arguments.plugin;
+    config.parsers.protocols = arguments.protocol;
+    config.spans.unredacted = arguments.unredacted;
+    let perspective = match arguments.perspective {
+        Perspective::Server => wirespan_capture::Perspective::Server,
+        Perspective::Client => wirespan_capture::Perspective::Client,
+    };
+    let mut source = wirespan_capture::open_any(&arguments.file, perspective)?;
+    let sandbox = Sandbox::new(&config, &Artefacts::new(EMBEDDED))?;
+    let mut lane = sandbox.lane(source.clock(), None, &config)?;
+    let as_json = match arguments.output {
+        Some(FileOutput::Json) => true,
+        Some(FileOutput::Table) => false,
+        None => !io::stdout().is_terminal(),
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    if as_json {
+        let mut line = Vec::new();
+        agent_replay(source.as_mut(), &mut lane, |span: Span| {
+            line.clear();
+            json::write_line(&span, &mut line);
+            out.write_all(&line).map_err(AgentError::Output)
+        })?;
+    } else {
+        let mut summary = TableSummary::default();
+        agent_replay(source.as_mut(), &mut lane, |span: Span| {
+            summary.add(&Arc::new(span));
+            Ok(())
+        })?;
+        writeln!(out, "{}", summary.render())?;
+    }
+    out.flush()?;
+    for warning in source.warnings() {
+        writeln!(io::stderr(), "wirespan: warning: {warning}")?;
+    }
+    Ok(())
+}

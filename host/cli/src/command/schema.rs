@@ -1,0 +1,9 @@
+//! `wirespan schema`
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+pub fn schema() -> Result<()> {
+    Ok(io::stdout().write_all(wirespan_span::schema::document().as_bytes())?)
+}

@@ -1,0 +1,9 @@
+//! What `cargo xtask build` has made and `build.rs` has found.
+
+use wirespan_agent::Embedded;
+
+/// The ELF reader wants its input aligned.
+#[repr(C, align(64))]
+struct Aligned<Bytes: ?Sized>(Bytes);
+
+pub const EMBEDDED: Embedded = Embedded(include!(concat!(env!("OUT_DIR"), "/embedded.rs")));
