@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::AgentError;
 
 /// Name of the object with the kernel programs.
-pub const PROBES_FILE: &str = "probes.o";
+pub(crate) const PROBES_FILE: &str = "probes.o";
 
 /// Overrides where files are looked for; what is embedded is then not used.
 pub const DIRECTORY_VARIABLE: &str = "WIRESPAN_ARTEFACTS";

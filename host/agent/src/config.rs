@@ -16,7 +16,7 @@ pub const DEFAULT_PATH: &str = "/etc/wirespan/wirespan.toml";
 pub const DEFAULT_METRICS: &str = "127.0.0.1:9475";
 
 /// Spans that may wait for a sink. About 1 KiB each: at most some 64 MiB.
-pub const SINK_QUEUE_SPANS: usize = 65_536;
+pub(crate) const SINK_QUEUE_SPANS: usize = 65_536;
 
 /// A configuration is a page of text; what is larger is something else.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;

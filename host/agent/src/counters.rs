@@ -7,7 +7,7 @@ use crate::lane::Lane;
 
 /// Of one lane; written by its thread alone.
 #[derive(Debug, Default)]
-pub struct LaneCounters {
+pub(crate) struct LaneCounters {
     spans: AtomicU64,
     connections: AtomicU64,
     streams: Mutex<wirespan_stream::Counters>,
@@ -25,7 +25,7 @@ impl LaneCounters {
 
 /// Of the whole pipeline.
 #[derive(Debug, Default)]
-pub struct AgentCounters {
+pub(crate) struct AgentCounters {
     lanes: Mutex<Vec<Arc<LaneCounters>>>,
     queue_lost_bytes: AtomicU64,
     queue_lost_events: AtomicU64,
@@ -49,31 +49,31 @@ impl AgentCounters {
 
     /// Spans handed to the sinks.
     #[must_use]
-    pub fn spans(&self) -> u64 {
+    pub(crate) fn spans(&self) -> u64 {
         self.sum(|lane| lane.spans.load(Ordering::Relaxed))
     }
 
     /// Connections that are open now.
     #[must_use]
-    pub fn connections(&self) -> u64 {
+    pub(crate) fn connections(&self) -> u64 {
         self.sum(|lane| lane.connections.load(Ordering::Relaxed))
     }
 
     /// Payload lost between the capture thread and the workers.
     #[must_use]
-    pub fn lost_bytes(&self) -> u64 {
+    pub(crate) fn lost_bytes(&self) -> u64 {
         self.queue_lost_bytes.load(Ordering::Relaxed)
     }
 
     /// Data events lost between the capture thread and the workers.
     #[must_use]
-    pub fn lost_events(&self) -> u64 {
+    pub(crate) fn lost_events(&self) -> u64 {
         self.queue_lost_events.load(Ordering::Relaxed)
     }
 
     /// Those of the byte streams, one entry for each lane.
     #[must_use]
-    pub fn streams(&self) -> Vec<wirespan_stream::Counters> {
+    pub(crate) fn streams(&self) -> Vec<wirespan_stream::Counters> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes
             .iter()

@@ -13,7 +13,7 @@ use crate::counters::AgentCounters;
 
 /// Reads every counter when asked.
 #[derive(Debug)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     pub capture: LiveCounters,
     pub agent: Arc<AgentCounters>,
     pub runtime: Arc<RuntimeCounters>,
@@ -26,7 +26,7 @@ type Families = BTreeMap<String, (&'static str, Vec<(String, u64)>)>;
 impl Exposition {
     /// The whole text, ended as OpenMetrics wants it.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut families = Families::new();
         let mut add = |name: &str, kind, labels: &[(&str, &str)], value| {
             let family = families

@@ -19,7 +19,7 @@ const MAX_HELD_EVENTS: usize = 262_144;
 
 /// What a worker gets.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub events: Vec<SocketEvent>,
     /// No event earlier than this will follow.
     pub watermark: Nanos,
@@ -27,10 +27,10 @@ pub struct Batch {
 
 /// The thread behind a queue is gone, by a defect of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkerEnded;
+pub(crate) struct WorkerEnded;
 
 #[derive(Debug)]
-pub struct Feeder {
+pub(crate) struct Feeder {
     queue: Sender<Batch>,
     held: Vec<SocketEvent>,
     held_bytes: usize,
@@ -40,7 +40,7 @@ pub struct Feeder {
 
 impl Feeder {
     #[must_use]
-    pub fn new() -> (Self, Receiver<Batch>) {
+    pub(crate) fn new() -> (Self, Receiver<Batch>) {
         let (queue, receiver) = bounded(QUEUE_BATCHES);
         (
             Self {
@@ -54,7 +54,7 @@ impl Feeder {
         )
     }
 
-    pub fn add(&mut self, mut event: SocketEvent) {
+    pub(crate) fn add(&mut self, mut event: SocketEvent) {
         if let SocketEvent::Data(data) = &mut event {
             if self.held.len() >= MAX_HELD_EVENTS {
                 self.lost_events = self.lost_events.saturating_add(1);
@@ -72,7 +72,7 @@ impl Feeder {
     }
 
     /// Hands over what is held if there is room. `false`: the worker has ended.
-    pub fn flush(&mut self, watermark: Nanos) -> bool {
+    pub(crate) fn flush(&mut self, watermark: Nanos) -> bool {
         let batch = Batch {
             events: std::mem::take(&mut self.held),
             watermark,
@@ -94,7 +94,7 @@ impl Feeder {
     ///
     /// # Errors
     /// When the worker has ended before.
-    pub fn finish(self, watermark: Nanos) -> Result<(), WorkerEnded> {
+    pub(crate) fn finish(self, watermark: Nanos) -> Result<(), WorkerEnded> {
         self.queue
             .send(Batch {
                 events: self.held,
@@ -105,7 +105,7 @@ impl Feeder {
 
     /// Payload bytes and data events lost here so far.
     #[must_use]
-    pub const fn lost(&self) -> (u64, u64) {
+    pub(crate) const fn lost(&self) -> (u64, u64) {
         (self.lost_bytes, self.lost_events)
     }
 }

@@ -14,7 +14,7 @@ use crate::config::CaptureSection;
 const MAX_REMEMBERED: usize = 262_144;
 
 #[derive(Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     pids: HashSet<u32>,
     ports: HashSet<u16>,
     containers: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Filter {
 
 impl Filter {
     #[must_use]
-    pub fn new(capture: &CaptureSection, own: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(capture: &CaptureSection, own: Option<SocketAddr>) -> Self {
         Self {
             pids: capture.pids.iter().copied().collect(),
             ports: capture.ports.iter().copied().collect(),
@@ -38,7 +38,7 @@ impl Filter {
 
     /// Whether `event` goes on. Remembers what was decided when the connection opened; `ignored`
     /// is called with connections whose bytes need not be copied at all.
-    pub fn admits(&mut self, event: &SocketEvent, ignored: impl FnOnce(ConnectionKey)) -> bool {
+    pub(crate) fn admits(&mut self, event: &SocketEvent, ignored: impl FnOnce(ConnectionKey)) -> bool {
         match event {
             SocketEvent::Process(process) => {
                 if !self.containers.is_empty() {

@@ -25,11 +25,11 @@ const STOP_INTERVAL: Duration = Duration::from_millis(100);
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Writes all metrics into a text.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Serves until dropped.
 #[derive(Debug)]
-pub struct MetricsServer {
+pub(crate) struct MetricsServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -38,7 +38,7 @@ pub struct MetricsServer {
 impl MetricsServer {
     /// # Errors
     /// When the address cannot be listened on.
-    pub fn start(address: SocketAddr, render: Render) -> Result<Self, AgentError> {
+    pub(crate) fn start(address: SocketAddr, render: Render) -> Result<Self, AgentError> {
         let error = |source| AgentError::Metrics {
             address: address.to_string(),
             source,
@@ -67,7 +67,7 @@ impl MetricsServer {
 
     /// The address it listens on, with the port that port 0 became.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }

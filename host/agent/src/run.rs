@@ -28,7 +28,7 @@ const WORKER_IDLE: Duration = Duration::from_millis(100);
 const LAST_ROUNDS: usize = 64;
 
 /// What sinks get to deliver the rest.
-pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// What happened, for the last line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct RunSummary {
 ///
 /// # Errors
 /// When the capture cannot go on, or a thread cannot be started.
-pub fn run(
+pub(crate) fn run(
     mut source: Box<dyn Source>,
     lanes: Vec<Lane>,
     mut filter: Filter,

@@ -16,7 +16,7 @@ use clap_complete::Shell;
     arg_required_else_help = true,
     propagate_version = true
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 
@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Watch this node and publish spans until interrupted
     Run(Box<Run>),
     /// Write what the sockets of this node carry into a file
@@ -44,7 +44,7 @@ pub enum Command {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// A table for people
     Table,
     /// One span a line, in the flat JSON form
@@ -54,7 +54,7 @@ pub enum Output {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileOutput {
+pub(crate) enum FileOutput {
     /// A table for people
     Table,
     /// One span a line, in the flat JSON form
@@ -63,7 +63,7 @@ pub enum FileOutput {
 
 /// Which connections are watched; all of these must fit.
 #[derive(Debug, Default, Args)]
-pub struct Narrow {
+pub(crate) struct Narrow {
     /// Only this process; can be given several times
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
@@ -82,7 +82,7 @@ pub struct Narrow {
 }
 
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
     pub narrow: Narrow,
     /// Only spans of this protocol
@@ -115,7 +115,7 @@ pub struct Run {
 }
 
 #[derive(Debug, Args)]
-pub struct Record {
+pub(crate) struct Record {
     /// The file to write; it will hold plaintext and is readable by its owner only
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -127,7 +127,7 @@ pub struct Record {
 }
 
 #[derive(Debug, Args)]
-pub struct Replay {
+pub(crate) struct Replay {
     /// A recording, pcap or pcapng, gzipped or not
     pub file: PathBuf,
     /// What goes to standard output [default: table on a terminal, else json]
@@ -151,13 +151,13 @@ pub struct Replay {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Perspective {
+pub(crate) enum Perspective {
     Server,
     Client,
 }
 
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,

@@ -6,4 +6,4 @@ use wirespan_agent::Embedded;
 #[repr(C, align(64))]
 struct Aligned<Bytes: ?Sized>(Bytes);
 
-pub const EMBEDDED: Embedded = Embedded(include!(concat!(env!("OUT_DIR"), "/embedded.rs")));
+pub(crate) const EMBEDDED: Embedded = Embedded(include!(concat!(env!("OUT_DIR"), "/embedded.rs")));

@@ -14,7 +14,7 @@ const IMPATIENT: i32 = 1;
 ///
 /// # Errors
 /// When a handler cannot be installed.
-pub fn on_signals() -> io::Result<Arc<AtomicBool>> {
+pub(crate) fn on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The order matters: the first signal finds the flag unset, the second one does not.

@@ -9,7 +9,7 @@ use wirespan_capture::live::features::{self, FeatureReport, FeatureState};
 
 use crate::arguments::Doctor;
 
-pub fn doctor(arguments: &Doctor) -> Result<()> {
+pub(crate) fn doctor(arguments: &Doctor) -> Result<()> {
     let report = features::probe();
     let mut out = io::stdout().lock();
     if arguments.json {

@@ -1,7 +1,7 @@
 //! One file for each subcommand.
 
-pub mod doctor;
-pub mod record;
-pub mod replay;
-pub mod run;
-pub mod schema;
+pub(crate) mod doctor;
+pub(crate) mod record;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod schema;

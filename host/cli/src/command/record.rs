@@ -10,7 +10,7 @@ use crate::command::run::{narrow, say, started};
 use crate::embedded::EMBEDDED;
 use crate::stop;
 
-pub fn record(arguments: Record) -> Result<()> {
+pub(crate) fn record(arguments: Record) -> Result<()> {
     let mut config = Config::load(arguments.narrow.config.as_deref())?;
     narrow(&mut config, arguments.narrow);
     let stop = stop::on_signals()?;

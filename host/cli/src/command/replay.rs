@@ -12,7 +12,7 @@ use wirespan_span::{Span, json};
 use crate::arguments::{FileOutput, Perspective, Replay};
 use crate::embedded::EMBEDDED;
 
-pub fn replay(arguments: Replay) -> Result<()> {
+pub(crate) fn replay(arguments: Replay) -> Result<()> {
     let mut config = Config::default();
     config.parsers.plugins = arguments.plugin;
     config.parsers.protocols = arguments.protocol;

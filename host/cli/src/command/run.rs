@@ -9,7 +9,7 @@ use crate::arguments::{Narrow, Output, Run};
 use crate::embedded::EMBEDDED;
 use crate::stop;
 
-pub fn run(arguments: Run) -> Result<()> {
+pub(crate) fn run(arguments: Run) -> Result<()> {
     let mut config = Config::load(arguments.narrow.config.as_deref())?;
     narrow(&mut config, arguments.narrow);
     if !arguments.protocol.is_empty() {
@@ -39,7 +39,7 @@ pub fn run(arguments: Run) -> Result<()> {
 }
 
 /// What is given on the command line takes the place of what the configuration says.
-pub fn narrow(config: &mut Config, narrow: Narrow) {
+pub(crate) fn narrow(config: &mut Config, narrow: Narrow) {
     let capture = &mut config.capture;
     if !narrow.pid.is_empty() {
         capture.pids = narrow.pid;
@@ -54,7 +54,7 @@ pub fn narrow(config: &mut Config, narrow: Narrow) {
 }
 
 /// Tells what was attached, and what had to be left out.
-pub fn started(started: &Started) {
+pub(crate) fn started(started: &Started) {
     for warning in &started.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -94,7 +94,7 @@ fn without_credentials(url: &str) -> String {
     }
 }
 
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Standard error may be closed; there is nobody to tell then.
     let _closed = writeln!(io::stderr(), "wirespan: {line}");
 }

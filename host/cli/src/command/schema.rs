@@ -4,6 +4,6 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
-pub fn schema() -> Result<()> {
+pub(crate) fn schema() -> Result<()> {
     Ok(io::stdout().write_all(wirespan_span::schema::document().as_bytes())?)
 }
