@@ -1,6 +1,6 @@
 //! Spans on core NATS.
 //!
-//! The sink has a thread with a runtime of its own. [`NatsSink::publish`] only puts spans into the
+//! The sink has a thread with a runtime of its own. Publishing only puts spans into the
 //! outbox, which is bounded and drops the oldest; the worker sends batches and asks the server
 //! after each few of them whether they have arrived. Delivery is at most once: what was on its way
 //! when a connection broke is counted as unconfirmed and not sent again.
