@@ -147,6 +147,7 @@ impl Parser for Http {
     }
 
     fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
+        self.report_overdue(input.time_at(input.position()), cx);
         let mut at = input.position();
         let step = loop {
             let step = match side {
@@ -175,6 +176,7 @@ impl Parser for Http {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        self.report_overdue(gap.time, cx);
         self.lost(side, gap, cx);
     }
 
@@ -197,7 +199,8 @@ impl Parser for Http {
         }
     }
 
-    fn end(&mut self, side: Side, _: u64, _: u64, cx: &mut Context<'_>) {
+    fn end(&mut self, side: Side, _: u64, time: u64, cx: &mut Context<'_>) {
+        self.report_overdue(time, cx);
         match side {
             Side::Client => self.end_requests(cx),
             Side::Server => self.end_responses(true, cx),
@@ -205,13 +208,15 @@ impl Parser for Http {
     }
 
     fn close(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
+        self.report_overdue(time, cx);
         self.closed(cause, time, cx);
     }
 
     fn timer(&mut self, time: u64, cx: &mut Context<'_>) {
         if self.timer != 0 && time >= self.timer {
             self.timer = 0;
-            self.report_unfinished(time, cx);
+            self.report_overdue(time, cx);
+            self.watch(cx);
         }
     }
 
@@ -288,31 +293,25 @@ impl Http {
         let Some(exchange) = self.queue.front() else {
             return;
         };
-        if self.timer == 0 && !exchange.reported {
+        if self.timer == 0 && exchange.response == Message::Begun && !exchange.reported {
             self.timer = exchange.response_start.saturating_add(UNFINISHED_AFTER);
             cx.wake_at(self.timer);
         }
     }
 
-    fn report_unfinished(&mut self, time: u64, cx: &mut Context<'_>) {
+    /// Reports a response that is not over at `time` when it outlived the limit. The timer notices
+    /// that, or what comes first after it: the span is the same.
+    pub(crate) fn report_overdue(&mut self, time: u64, cx: &mut Context<'_>) {
         let Some(exchange) = self.queue.front_mut() else {
             return;
         };
-        if exchange.response != Message::Begun || exchange.reported {
-            return;
+        let limit = exchange.response_start.saturating_add(UNFINISHED_AFTER);
+        if exchange.response == Message::Begun && !exchange.reported && time >= limit {
+            exchange.flag(Flags::UNFINISHED);
+            exchange.end = limit;
+            exchange.response_bytes = 0;
+            emit(exchange, self.scene, cx);
+            exchange.reported = true;
         }
-        if exchange.response_start.saturating_add(UNFINISHED_AFTER) > time {
-            return self.watch(cx);
-        }
-        exchange.reported = true;
-        exchange.flag(Flags::UNFINISHED);
-        exchange.end = time;
-        if exchange.response_bytes == 0 {
-            exchange.response_bytes = self
-                .server
-                .position
-                .saturating_sub(exchange.response_position);
-        }
-        emit(exchange, self.scene, cx);
     }
 }

@@ -99,28 +99,24 @@ impl Head {
     /// receivers join them, some refuse, some take the line for a header.
     fn odd_line<'a>(&mut self, line: &'a [u8]) -> Line<'a> {
         let text = trim(line);
+        let name = text.iter().position(u8::is_ascii_alphabetic);
+        let named = name.and_then(|at| text.get(at..)).unwrap_or_default();
+        let looks = named
+            .first()
+            .and_then(|&first| wanted(first, named))
+            .map(|(name, _)| name);
+        if is_framing(looks) || is_framing(self.last) {
+            self.ambiguous = Some("folded framing header");
+        }
         match self.last {
-            Some(Name::ContentLength | Name::TransferEncoding) => {
-                self.ambiguous = Some("folded framing header");
-                Line::Other
-            }
             Some(name) if matches!(line.first(), Some(b' ' | b'\t')) => Line::Continued(name, text),
-            _ => {
-                let name = text.iter().position(|b| b.is_ascii_alphabetic());
-                let text = name.and_then(|at| text.get(at..)).unwrap_or_default();
-                let framing = text.first().and_then(|&first| wanted(first, text));
-                if let Some((Name::ContentLength | Name::TransferEncoding, _)) = framing {
-                    self.ambiguous = Some("framing header after white space");
-                }
-                Line::Other
-            }
+            _ => Line::Other,
         }
     }
 
     /// `Name :` (RFC 9112, 5.1) is refused by some and accepted by others; `Namefoo:` is another.
     fn odd_name<'a>(&mut self, name: Name, rest: &[u8]) -> Line<'a> {
-        let framing = matches!(name, Name::ContentLength | Name::TransferEncoding);
-        if framing && rest.first().is_none_or(|&b| !crate::line::is_token(b)) {
+        if is_framing(Some(name)) && rest.first().is_none_or(|&b| !crate::line::is_token(b)) {
             self.ambiguous = Some("white space in the name of a framing header");
         }
         Line::Other
@@ -154,6 +150,10 @@ impl Head {
             };
         }
     }
+}
+
+fn is_framing(name: Option<Name>) -> bool {
+    matches!(name, Some(Name::ContentLength | Name::TransferEncoding))
 }
 
 /// Whether a head that began at `start` and goes on at `position` is longer than the limit.

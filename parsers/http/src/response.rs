@@ -209,6 +209,10 @@ impl Http {
             }
             (None, Coding::Chunked, _) => Some(Part::ChunkSize),
             (None, Coding::Other, _) | (None, Coding::None, None) => Some(Part::UntilClose),
+            (None, Coding::None, Some(0)) => {
+                exchange.response_body = Some(0);
+                None
+            }
             (None, Coding::None, Some(length)) => {
                 match at.checked_add(length).filter(|&end| end < u64::MAX) {
                     Some(end) => Some(Part::Length(end)),
@@ -257,6 +261,7 @@ impl Http {
 
     /// The response is over at the lane's position.
     pub(crate) fn finish_response(&mut self, cx: &mut Context<'_>) -> Step {
+        self.report_overdue(self.server.time, cx);
         let lane = &mut self.server;
         if let Some(exchange) = self
             .queue

@@ -36,7 +36,9 @@ pub enum Step {
 }
 
 impl Step {
-    pub(crate) fn time(&self) -> u64 {
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> u64 {
         match self {
             Self::Data { time, .. }
             | Self::Gap { time, .. }

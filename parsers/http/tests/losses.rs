@@ -1,0 +1,254 @@
+//! What was not seen: connections joined in the middle, gaps, restarts.
+
+use wirespan_parser_http::Http;
+use wirespan_sdk::testkit::{Conversation, SeenSpan, check_cuts, removals, replay};
+use wirespan_sdk::{Cause, Flags, Side};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn spans(conversation: Conversation) -> Vec<SeenSpan> {
+    let conversation = conversation
+        .end(Side::Client)
+        .end(Side::Server)
+        .close(Cause::Finished);
+    check_cuts::<Http>(&conversation, 400, 40).spans
+}
+
+fn brief(spans: &[SeenSpan]) -> Vec<(Option<&str>, Option<i64>, Flags)> {
+    spans
+        .iter()
+        .map(|s| {
+            (
+                s.text("url.path"),
+                s.integer("http.response.status_code"),
+                s.flags,
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_response_without_its_request_has_no_method() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .server(OK)
+            .client("GET /next HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (None, Some(200), Flags::MID_STREAM),
+            (Some("/next"), Some(200), Flags::MID_STREAM)
+        ]
+    );
+    assert_eq!(
+        (spans[0].name.as_str(), spans[0].side),
+        ("HTTP", Side::Server)
+    );
+    assert_eq!(spans[0].text("http.request.method"), None);
+}
+
+#[test]
+fn joined_in_a_body_the_next_exchange_is_found() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .server("ody of something HTTP/1.1 200 OK\r\n\r\n that was asked for before")
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (Some("/a"), Some(200), Flags::MID_STREAM),
+            (Some("/b"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+#[test]
+fn joined_in_an_upload_the_next_exchange_is_found() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .client("rest of an upload\r\nGET /phantom HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (None, Some(200), Flags::MID_STREAM),
+            (Some("/b"), Some(200), Flags::MID_STREAM)
+        ]
+    );
+}
+
+#[test]
+fn a_response_to_an_unseen_head_has_no_body() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .server("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(brief(&spans)[1].0, Some("/b"));
+    assert_eq!(brief(&spans)[1].1, Some(200));
+}
+
+#[test]
+fn a_gap_in_a_body_is_flagged_and_stepped_over() {
+    let spans = spans(
+        Conversation::new()
+            .client("POST /a HTTP/1.1\r\nContent-Length: 8\r\n\r\nab")
+            .gap(Side::Client, 4)
+            .client("gh")
+            .server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01")
+            .gap(Side::Server, 8)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n01")
+            .gap(Side::Server, 5)
+            .server("7\r\n0\r\n\r\n")
+            .client("GET /c HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (Some("/a"), Some(200), Flags::GAP),
+            (Some("/b"), Some(200), Flags::GAP),
+            (Some("/c"), Some(200), Flags::empty())
+        ]
+    );
+    assert_eq!(spans[0].integer("http.request.body.size"), Some(8));
+    assert_eq!(spans[0].integer("http.response.body.size"), Some(10));
+}
+
+#[test]
+fn a_lost_head_harms_its_exchange_only() {
+    let request_lost = spans(
+        Conversation::new()
+            .gap(Side::Client, 40)
+            .server(OK)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /c HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&request_lost),
+        [
+            (None, Some(200), Flags::GAP),
+            (Some("/b"), Some(200), Flags::GAP),
+            (Some("/c"), Some(200), Flags::empty())
+        ]
+    );
+    let response_lost = spans(
+        Conversation::new()
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .gap(Side::Server, 40)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /c HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&response_lost),
+        [
+            (Some("/a"), None, Flags::GAP),
+            (Some("/b"), Some(200), Flags::empty()),
+            (Some("/c"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+#[test]
+fn gaps_of_unknown_length_are_survived() {
+    let spans = spans(
+        Conversation::new()
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+            .gap_unknown(Side::Server)
+            .server("rest")
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (Some("/a"), Some(200), Flags::GAP),
+            (Some("/b"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+/// With any one piece lost, an exchange that does not overlap it is as before, but for two after it.
+#[test]
+fn what_is_lost_harms_only_its_neighbourhood() {
+    let mut conversation = Conversation::new();
+    for n in 0..8 {
+        conversation = match n % 4 {
+            0 => conversation
+                .client(format!("GET /{n} HTTP/1.1\r\n"))
+                .client("Host: a\r\n\r\n")
+                .server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+                .server("56789"),
+            1 => conversation
+                .client(format!("POST /{n} HTTP/1.1\r\nContent-Length: 6\r\n\r\n"))
+                .client("abcdef")
+                .server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab")
+                .server("cd\r\n2\r\n")
+                .server("ef\r\n0\r\n\r\n"),
+            2 => conversation
+                .client(format!("HEAD /{n} HTTP/1.1\r\n\r\n"))
+                .server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
+            _ => conversation
+                .client(format!(
+                    "PUT /{n} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+                ))
+                .client("0\r\n\r\n")
+                .server("HTTP/1.1 100 Continue\r\n\r\n")
+                .server("HTTP/1.1 204 No\r\n\r\n"),
+        };
+    }
+    let conversation = conversation
+        .end(Side::Client)
+        .end(Side::Server)
+        .close(Cause::Finished);
+    let whole = replay::<Http>(&conversation, 1).spans;
+    assert_eq!(whole.len(), 8);
+    for (step, damaged) in removals(&conversation) {
+        let report = check_cuts::<Http>(&damaged, 40, 4);
+        let time = damaged.steps[step].time();
+        let harmed = whole
+            .iter()
+            .position(|span| span.end >= time)
+            .unwrap_or(whole.len());
+        for (n, span) in whole
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| *n < harmed || *n > harmed + 2)
+        {
+            assert!(
+                report.spans.contains(span),
+                "without step {step}, exchange {n} is not as before: {report:#?}"
+            );
+        }
+        for span in &report.spans {
+            let known = whole.iter().any(|other| {
+                let same = |field| other.text(field) == span.text(field);
+                let status = span.integer("http.response.status_code");
+                same("url.path")
+                    && same("http.request.method")
+                    && (status.is_none() || status == other.integer("http.response.status_code"))
+            });
+            let orphan = span.text("http.request.method").is_none() && span.flags != Flags::empty();
+            assert!(
+                known || orphan,
+                "without step {step}, this is wrong: {span:#?}"
+            );
+        }
+    }
+}
