@@ -18,8 +18,12 @@ use crate::{fields, recognise};
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) state: State,
-    /// In [`State::Seek`]: a message can begin at the next byte.
+    /// In [`State::Seek`]: a message can begin at `turn`, or where the lane is if that is further.
     pub(crate) candidate: bool,
+    /// Up to where the lane was shown when the other side began its message.
+    pub(crate) turn: u64,
+    /// Up to where the lane was shown.
+    pub(crate) seen: u64,
     /// How often a message was looked for where none was.
     pub(crate) failed_starts: u8,
     /// Where the message being read began.
@@ -93,6 +97,8 @@ impl Lane {
                 State::Start
             },
             candidate: true,
+            turn: 0,
+            seen: 0,
             failed_starts: 0,
             started: 0,
             position: 0,
@@ -106,6 +112,20 @@ impl Lane {
     pub(crate) fn seek(&mut self, candidate: bool) {
         self.state = State::Seek;
         self.candidate = candidate;
+    }
+
+    /// The other side sent something: whatever this side sent so far was before it, and its next
+    /// byte can begin a message.
+    pub(crate) fn turns(&mut self) {
+        self.candidate = true;
+        self.turn = self.seen;
+    }
+
+    /// Drops what cannot be a message in [`State::Seek`]. `true`: one can begin at `at`.
+    pub(crate) fn seek_turn(&self, input: &Input<'_>, at: &mut u64) -> bool {
+        let turn = if self.candidate { self.turn } else { u64::MAX };
+        *at = turn.clamp(*at, input.end());
+        self.candidate
     }
 }
 
@@ -149,6 +169,7 @@ impl Parser for Http {
     fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
         self.report_overdue(input.time_at(input.position()), cx);
         let mut at = input.position();
+        self.lane(side).seen = input.end();
         let step = loop {
             let step = match side {
                 Side::Client => self.request_step(&input, &mut at, cx),

@@ -19,10 +19,7 @@ impl Http {
         cx: &mut Context<'_>,
     ) -> Step {
         match self.client.state {
-            State::Seek if !self.client.candidate => {
-                *at = input.end();
-                Step::More
-            }
+            State::Seek if !self.client.seek_turn(input, at) => Step::More,
             State::Seek | State::Start => self.request_start(input, at, cx),
             State::Head => self.request_head(input, at, cx),
             State::Body => {
@@ -117,7 +114,7 @@ impl Http {
             self.responses_missed(cx);
         }
         // Whatever the server sent so far was not for this request: its next byte can be.
-        self.server.candidate = true;
+        self.server.turns();
         if self.queue.len() >= IN_FLIGHT {
             return self.give_up("too many requests in flight", cx);
         }

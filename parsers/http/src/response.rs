@@ -19,14 +19,10 @@ impl Http {
         cx: &mut Context<'_>,
     ) -> Step {
         if self.client.state == State::Seek && *at < input.end() {
-            // Whatever the client sent so far was before this: its next byte can begin a request.
-            self.client.candidate = true;
+            self.client.turns();
         }
         match self.server.state {
-            State::Seek if !self.server.candidate => {
-                *at = input.end();
-                Step::More
-            }
+            State::Seek if !self.server.seek_turn(input, at) => Step::More,
             State::Seek | State::Start | State::Held => self.response_start(input, at, cx),
             State::Head => self.response_head(input, at, cx),
             State::Body => self.response_body(input, at, cx),

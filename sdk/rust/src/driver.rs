@@ -137,6 +137,7 @@ impl<P: Parser> Driver<P> {
                 }
             }
             EventKind::GapUnknown => {
+                batch.finish_skip(slot, conn, side, time);
                 let stream = stream_of(&mut slot.streams, side);
                 let gap = Gap {
                     position: stream.next,

@@ -220,6 +220,7 @@ impl<P: Parser> Host<P> {
                 }
             }
             Step::GapUnknown { side, time, cause } => {
+                self.stop_skip(side);
                 let kept = &mut self.sides[side.index()];
                 *kept = Kept {
                     position: kept.position + (1 << 20),
