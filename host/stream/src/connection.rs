@@ -457,9 +457,21 @@ impl Connection {
             self.secure_unannounced(now, emit);
         }
         loop {
-            self.halves.sent.drop_proof();
-            self.halves.received.drop_proof();
+            // What was acknowledged goes first: what the other direction shows came after it.
+            for direction in Direction::BOTH {
+                let half = self.halves.get_mut(direction);
+                while half.proof().is_some() {
+                    half.settle_proof(now, emit);
+                    half.renew_proof(now);
+                }
+            }
             self.drain(emit);
+            if Direction::BOTH
+                .into_iter()
+                .any(|direction| self.is_blocked(direction))
+            {
+                continue;
+            }
             let holes = Direction::BOTH.into_iter().filter_map(|direction| {
                 self.halves
                     .get(direction)
@@ -467,11 +479,7 @@ impl Connection {
                     .map(|time| (time, direction))
             });
             let Some((_, direction)) = holes.min() else {
-                // A new wait for an acknowledged stretch may have stopped the other direction.
-                if self.halves.held_cost() == 0 {
-                    break;
-                }
-                continue;
+                break;
             };
             let half = self.halves.get_mut(direction);
             half.skip_hole(cause.unwrap_or(half.hole_cause()), emit);

@@ -442,11 +442,14 @@ impl Half {
     /// Time of the next stretch, if there is no hole before it.
     pub(crate) fn ready(&self) -> Option<Nanos> {
         let (start, segment) = self.held.first_key_value()?;
-        (self.next == Some(*start)).then_some(segment.time)
+        self.next
+            .is_none_or(|next| next == *start)
+            .then_some(segment.time)
     }
 
     /// Hands the next stretch on if there is no hole before it.
     pub(crate) fn hand_on_first(&mut self, uncertain: bool, emit: &mut Emit<'_>) {
+        self.next = self.next.or(self.first_held());
         if let Some(next) = self.next
             && let Some(segment) = self.remove(next, emit.counters)
         {
@@ -457,7 +460,9 @@ impl Half {
     /// Time of what lies behind the first hole.
     pub(crate) fn hole(&self) -> Option<Nanos> {
         let (start, segment) = self.held.first_key_value()?;
-        (self.next != Some(*start)).then_some(segment.time)
+        self.next
+            .is_some_and(|next| next != *start)
+            .then_some(segment.time)
     }
 
     /// Gives the first hole up.
@@ -527,11 +532,6 @@ impl Half {
                 })
             }
         }
-    }
-
-    /// Stops waiting for what was acknowledged; [`Self::finish_at`] or a hole still tells of it.
-    pub(crate) fn drop_proof(&mut self) {
-        self.proof = None;
     }
 
     /// Gives the stretch up that was acknowledged and never came, up to the next one that is held.

@@ -774,3 +774,22 @@ fn a_receive_older_than_what_was_sent_is_flagged() {
         .collect();
     assert_eq!(flags, [false, true]);
 }
+
+#[test]
+fn a_direction_of_unknown_position_that_had_to_wait_begins_with_what_waited() {
+    for finished in [false, true] {
+        let mut table = Table::default();
+        table.push(open_at(KEY, 0, [None, Some(0)]));
+        table.push(confirmed(Direction::Received, 7, 1));
+        table.push(data(Direction::Sent, 500, b"answer", 2));
+        assert_eq!(table.order(), "O");
+        if finished {
+            table.finish(3);
+            assert_eq!(table.order(), "OgsC");
+        } else {
+            table.push(data(Direction::Received, 0, b"request", 3));
+            assert_eq!(table.order(), "Ors");
+        }
+        assert_eq!(table.stream(Direction::Sent), "answer");
+    }
+}

@@ -90,7 +90,9 @@ pub(super) struct Conversation {
     next_syn: Option<(Side, u32)>,
     /// A segment that is out of reach: whose it is, and the number that would follow it.
     stray: Option<(Side, u32)>,
-    /// When it is to be closed, as in the tracker's queue.
+    /// The end was told; what still comes of it is of no interest.
+    told: bool,
+    /// When the tracker looks at it again, as in its queue.
     pub(super) deadline: Option<Nanos>,
 }
 
@@ -113,6 +115,7 @@ impl Conversation {
             closing: None,
             next_syn: None,
             stray: None,
+            told: false,
             deadline: None,
         }
     }
@@ -146,6 +149,15 @@ impl Conversation {
     pub(super) fn belongs(&mut self, from: Side, segment: &Segment<'_>) -> Belongs {
         let over = self.closing.is_some();
         let known = self.sender(from).initial;
+        if self.told && (!segment.syn || known == Some(segment.sequence)) {
+            let is_new =
+                segment.payload.len > 0 && !segment.rst && !self.is_repeated(from, segment);
+            return if is_new {
+                Belongs::ToNext(None)
+            } else {
+                Belongs::Nowhere
+            };
+        }
         if segment.syn && known != Some(segment.sequence) {
             let unused = self.observed.is_none();
             let answered = |(side, initial): (Side, u32)| {
@@ -194,6 +206,17 @@ impl Conversation {
         } else {
             Belongs::Nowhere
         }
+    }
+
+    /// Whether all of a segment lies in what was seen before.
+    fn is_repeated(&self, from: Side, segment: &Segment<'_>) -> bool {
+        let len = i64::try_from(segment.payload.len).unwrap_or(i64::MAX);
+        self.sender(from).sequence.is_some_and(|sequence| {
+            let end = sequence
+                .position(segment.sequence)
+                .map(|position| position.saturating_add(len));
+            end.is_some_and(|end| end <= i64::try_from(sequence.highest()).unwrap_or(i64::MAX))
+        })
     }
 
     /// Takes a segment that belongs here.
@@ -297,7 +320,7 @@ impl Conversation {
             return;
         };
         // The end of a stream counts as a byte.
-        let position = sender.end.map_or(position, |end| position.min(end));
+        let mut position = sender.end.map_or(position, |end| position.min(end));
         if position <= sender.contiguous {
             return;
         }
@@ -307,12 +330,23 @@ impl Conversation {
             if position.saturating_sub(highest) == 1 {
                 return;
             }
-            if sender.doubtful.is_none_or(|doubtful| position < doubtful) {
-                sender.doubtful = Some(position);
+            let Some(doubtful) = sender
+                .doubtful
+                .replace(position)
+                .filter(|doubtful| *doubtful <= position)
+            else {
+                return;
+            };
+            // Both agree on this much. The rest may be an end, or waits for a third.
+            position = doubtful;
+            if position <= highest {
                 return;
             }
-            if let Some(sequence) = &mut sender.sequence {
-                sequence.advance(number, position);
+            if let (Some(known), Ok(ahead)) = (
+                &mut sender.sequence,
+                u32::try_from(position.saturating_sub(highest)),
+            ) {
+                known.advance_by(ahead);
             }
         }
         if let Some(direction) = direction {
@@ -506,8 +540,9 @@ impl Conversation {
 
     /// Tells the end of the connection, if its beginning was told. `CutOff` stands for one that the
     /// tracker forgets.
-    pub(super) fn close(&self, events: &mut Vec<SocketEvent>) {
-        if self.observed.is_some() {
+    pub(super) fn close(&mut self, events: &mut Vec<SocketEvent>) {
+        let told = std::mem::replace(&mut self.told, true);
+        if self.observed.is_some() && !told {
             let (time, reason) = self
                 .closing
                 .unwrap_or((self.last_time, CloseReason::CutOff));

@@ -132,6 +132,15 @@ impl PacketFile {
         }
     }
 
+    /// A last block may lack its trailer, after all of the packet.
+    fn at_end(&self) -> Stop {
+        if self.input.overdrawn {
+            Stop::CutOff
+        } else {
+            Stop::End
+        }
+    }
+
     fn start(&mut self) -> Result<(), Stop> {
         let mut bytes = self.input.want(24);
         if bytes.starts_with(&SECTION) {
@@ -157,7 +166,7 @@ impl PacketFile {
         let head = if classic.modified { 24 } else { 16 };
         let mut bytes = self.input.want(head);
         if bytes.is_empty() {
-            return Err(Stop::End);
+            return Err(self.at_end());
         }
         let mut number = || classic.order.u32(&mut bytes);
         let fields = number().zip(number()).zip(number().zip(number()));
@@ -196,7 +205,7 @@ impl PacketFile {
     fn block(&mut self, order: Order) -> Result<Option<Packet<'_>>, Stop> {
         let start = self.input.want(12);
         if start.is_empty() {
-            return Err(Stop::End);
+            return Err(self.at_end());
         }
         let order = if start.starts_with(&SECTION) {
             if start.len() < 12 {

@@ -155,6 +155,8 @@ pub(super) struct Input {
     at_end: bool,
     /// Bytes consumed so far.
     pub(super) offset: u64,
+    /// More was consumed than there was.
+    pub(super) overdrawn: bool,
     /// Why reading stopped before the end of the file.
     pub(super) failure: Option<io::Error>,
 }
@@ -167,6 +169,7 @@ impl Input {
             used: 0,
             at_end: false,
             offset: 0,
+            overdrawn: false,
             failure: None,
         }
     }
@@ -200,6 +203,7 @@ impl Input {
     }
 
     pub(super) fn consume(&mut self, len: usize) {
+        self.overdrawn |= len > self.buffer.len().saturating_sub(self.used);
         self.used = self.used.saturating_add(len).min(self.buffer.len());
         self.offset = self.offset.saturating_add(len as u64);
     }

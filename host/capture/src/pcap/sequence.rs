@@ -35,6 +35,12 @@ impl Sequence {
         }
     }
 
+    /// Moves the reference ahead.
+    pub(super) fn advance_by(&mut self, bytes: u32) {
+        self.number = self.number.wrapping_add(bytes);
+        self.position = self.position.saturating_add(u64::from(bytes));
+    }
+
     pub(super) fn highest(&self) -> u64 {
         self.position
     }

@@ -20,6 +20,9 @@ const FORGOTTEN_PART: usize = 16;
 /// How long after its end a connection may still show segments that were late or sent again.
 const LINGER: Nanos = 10_000_000_000;
 
+/// How long after that its segments are still known as its own: captures may repeat old packets.
+const REMEMBER: Nanos = 120_000_000_000;
+
 /// Addresses of both ends, in order.
 type Ends = (SocketAddr, SocketAddr);
 
@@ -98,19 +101,30 @@ impl Tracker {
         }
     }
 
-    /// Closes what has ended long enough ago.
+    /// Tells the end of what has ended long enough ago, and later forgets it.
     fn close_due(&mut self, now: Nanos, events: &mut Vec<SocketEvent>) {
         while let Some(&(deadline, ends)) = self.deadlines.first() {
             if deadline > now {
                 break;
             }
-            self.close(ends, events);
             self.deadlines.remove(&(deadline, ends));
+            let Some(conversation) = self.table.get_mut(&ends) else {
+                continue;
+            };
+            let closed = conversation.closed_at().unwrap_or_default();
+            let forget = closed.saturating_add(REMEMBER);
+            if deadline >= forget {
+                self.table.remove(&ends);
+            } else {
+                conversation.close(events);
+                conversation.deadline = Some(forget);
+                self.deadlines.insert((forget, ends));
+            }
         }
     }
 
     fn close(&mut self, ends: Ends, events: &mut Vec<SocketEvent>) {
-        if let Some(conversation) = self.table.remove(&ends) {
+        if let Some(mut conversation) = self.table.remove(&ends) {
             if let Some(deadline) = conversation.deadline {
                 self.deadlines.remove(&(deadline, ends));
             }
