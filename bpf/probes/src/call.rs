@@ -4,6 +4,8 @@
 //! exit, when it is known how many bytes passed and all of the caller's memory is resident, they
 //! are copied. One program serves every exit.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
@@ -232,26 +234,39 @@ pub fn enter_splice(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// The exit of any of them.
+/// The exit of any of them but those below.
 #[tracepoint]
 pub fn exit_call(ctx: TracePointContext) -> u32 {
+    exit::<false>(&ctx);
+    0
+}
+
+/// The exit of those that take a vector of messages. A program of its own: two more loops are much
+/// to ask of the verifiers of old kernels.
+#[tracepoint]
+pub fn exit_messages(ctx: TracePointContext) -> u32 {
+    exit::<true>(&ctx);
+    0
+}
+
+#[inline(always)]
+fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
     let thread = bpf_get_current_pid_tgid();
     let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
-        return 0;
+        return;
     };
-    let result = argument(&ctx, 0).cast_signed();
+    let result = argument(ctx, 0).cast_signed();
     // SAFETY: a value of the map of calls; it is this thread's own until it is removed.
     unsafe {
         if (*call).shape != shape::PEEK {
             if result > 0 {
-                passed(call, result.cast_unsigned());
+                passed::<MESSAGES>(call, result.cast_unsigned());
             } else if result == 0 && (*call).direction == RECEIVED && (*call).length != 0 {
                 ended(call);
             }
         }
     }
     let _ = IN_FLIGHT.remove(thread);
-    0
 }
 
 /// The state of the call's socket, unless the socket has been replaced.
@@ -270,16 +285,17 @@ unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
 
 /// Bytes have passed.
 #[inline(always)]
-unsafe fn passed(call: *mut Call, result: u64) {
+unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
     // SAFETY: as in `exit_call`.
     unsafe {
         let Some(state) = state_of(call) else { return };
         let now = bpf_ktime_get_ns();
         (*call).exit = now;
-        let mut total = result;
-        if (*call).shape == shape::MESSAGES {
-            total = copy::messages_len((*call).argument, result);
+        (*call).left = result;
+        if MESSAGES {
+            copy::add_messages(call, result);
         }
+        let total = read_volatile(&raw const (*call).left);
         let sk = (*call).sk;
         let direction = (*call).direction;
         if (*state).flags & socket_flag::POSITIONS == 0 {
@@ -305,7 +321,6 @@ unsafe fn passed(call: *mut Call, result: u64) {
         } else {
             (*state).position[1] = end;
         }
-        (*call).left = total;
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
             // There was no room to announce it before.
             report::open(state, sk, (*call).tgid, (*call).entry);
@@ -319,7 +334,7 @@ unsafe fn passed(call: *mut Call, result: u64) {
             count(Counter::CiphertextBytes, total);
             return;
         }
-        hand_over(call, state, result);
+        hand_over::<MESSAGES>(call, state, result);
     }
 }
 
@@ -328,13 +343,13 @@ unsafe fn passed(call: *mut Call, result: u64) {
 /// # Safety
 /// `call` is a value of the map of calls and `state` one of the map of sockets.
 #[inline(always)]
-pub unsafe fn hand_over(call: *mut Call, state: *mut Socket, result: u64) {
+pub unsafe fn hand_over<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, result: u64) {
     // SAFETY: as the caller promises.
     unsafe {
         if !allow(call, state) {
             return;
         }
-        describe(call, result);
+        describe::<MESSAGES>(call, result);
         let direction = (*call).direction;
         let Some(ring) = report::ring() else { return };
         if report::is_tight(ring) {
@@ -342,7 +357,7 @@ pub unsafe fn hand_over(call: *mut Call, state: *mut Socket, result: u64) {
             (*call).cause = missing::RING;
         }
         let budget = (*call).budget;
-        copy::copy(call, ring);
+        copy::copy::<MESSAGES>(call, ring);
         let copied = budget.wrapping_sub((*call).budget);
         if direction == SENT {
             (*state).lost[0] = (*state).lost[0].wrapping_add((*call).lost);
@@ -441,7 +456,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
 
 /// Sets the cursor to the first byte.
 #[inline(always)]
-unsafe fn describe(call: *mut Call, result: u64) {
+unsafe fn describe<const MESSAGES: bool>(call: *mut Call, result: u64) {
     // SAFETY: as in `exit_call`.
     unsafe {
         (*call).message_left = (*call).left;
@@ -465,7 +480,7 @@ unsafe fn describe(call: *mut Call, result: u64) {
                     (*call).cause = missing::FAULT;
                 }
             },
-            shape::MESSAGES => {
+            shape::MESSAGES if MESSAGES => {
                 (*call).message = argument;
                 (*call).messages_left = result as u32;
                 (*call).message_left = 0;

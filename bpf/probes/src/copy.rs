@@ -5,14 +5,14 @@
 //! the loop differ in the counter alone.
 
 use core::ffi::c_void;
-use core::ptr::read_volatile;
+use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::helpers::generated::bpf_probe_read_user as probe_read_user;
 use wirespan_events::{CLASSES, Counter, Data, kind, missing};
 
 use crate::maps::{Call, count};
-use crate::report;
+use crate::{report, walk};
 
 /// Stretches of memory, or chunks of the largest class, of one call. `UIO_FASTIOV` is 8, writers
 /// of many pieces use 16 to 64; what is beyond is reported as one stretch that was not copied.
@@ -43,11 +43,11 @@ pub fn user<T>(address: u64) -> Option<T> {
 /// # Safety
 /// `call` is a value of the map of calls, which no other thread uses.
 #[inline(always)]
-pub unsafe fn copy(call: *mut Call, ring: *mut c_void) {
+pub unsafe fn copy<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) {
     // SAFETY: as the caller promises.
     unsafe {
         for _ in 0..STEPS {
-            if !step(call, ring) {
+            if !step::<MESSAGES>(call, ring) {
                 break;
             }
         }
@@ -77,13 +77,13 @@ pub unsafe fn copy(call: *mut Call, ring: *mut c_void) {
 
 /// One stretch of memory, or one chunk of it. False when nothing more is to be copied.
 #[inline(always)]
-unsafe fn step(call: *mut Call, ring: *mut c_void) -> bool {
+unsafe fn step<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool {
     // SAFETY: as in `copy`.
     unsafe {
         if (*call).left == 0 || (*call).budget == 0 {
             return false;
         }
-        if (*call).message_left == 0 {
+        if MESSAGES && (*call).message_left == 0 {
             if (*call).messages_left == 0 {
                 return false;
             }
@@ -251,18 +251,39 @@ fn message_len(message: u64) -> u64 {
     user::<u32>(message + MESSAGE_LEN).unwrap_or(0).into()
 }
 
-/// Bytes of all messages of a vector, of which `count` were sent or received.
+/// Sets `call.left` to the bytes of all messages of its vector, of which `count` were sent or
+/// received. The sum is kept in the map: in a register each number of messages would be a state of
+/// its own to the verifier, from which it would look at all that follows.
+///
+/// # Safety
+/// As for [`copy`].
 #[inline(always)]
-pub fn messages_len(mut message: u64, count: u64) -> u64 {
-    /// `UIO_MAXIOV`: the kernel takes no more.
-    const MOST: u64 = 1024;
-    let mut total = 0u64;
-    for index in 0..MOST {
-        if index >= count {
-            break;
+pub unsafe fn add_messages(call: *mut Call, count: u64) {
+    /// Where there are more, TCP's own count gives the sum. The kernel allows 1024 (`UIO_MAXIOV`);
+    /// on TCP hardly anyone uses more than a few.
+    const MOST: u64 = 128;
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*call).left = 0;
+        (*call).message = (*call).argument;
+        write_volatile(&raw mut (*call).messages_left, count as u32);
+        for _ in 0..MOST {
+            let left = read_volatile(&raw const (*call).messages_left);
+            if left == 0 {
+                break;
+            }
+            let message = read_volatile(&raw const (*call).message);
+            let total = read_volatile(&raw const (*call).left);
+            write_volatile(
+                &raw mut (*call).left,
+                total.wrapping_add(message_len(message)),
+            );
+            write_volatile(&raw mut (*call).message, message + MESSAGE_SIZE);
+            write_volatile(&raw mut (*call).messages_left, left - 1);
         }
-        total = total.wrapping_add(message_len(message));
-        message += MESSAGE_SIZE;
+        if read_volatile(&raw const (*call).messages_left) != 0 {
+            let after = walk::sequence((*call).sk, (*call).direction);
+            (*call).left = after.wrapping_sub((*call).sequence).into();
+        }
     }
-    total
 }

@@ -374,7 +374,7 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             return;
         }
         if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread) {
-            call::hand_over(cursor, state, bytes);
+            call::hand_over::<false>(cursor, state, bytes);
         }
         let _ = IN_FLIGHT.remove(thread);
     }

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
-use aya::programs::TracePoint;
+use aya::programs::{TracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use wirespan_events::config::{AGENTS, MAX_RINGS, filter};
 
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::offsets::{ABSENT, Offsets};
-use super::probes::{Attachment, SETS, Set};
+use super::probes::{Attachment, SETS, Set, TLS_PROGRAMS, TLS_SET};
 use super::ring::Ring;
 use super::tracefs::Tracefs;
 use super::verdicts::LiveVerdicts;
@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) rings: Vec<Ring>,
     pub(super) control: Array<MapData, u32>,
+    /// Probes can be put on TLS libraries.
+    pub(super) tls: bool,
     pub(super) tls_since: Array<MapData, u64>,
     pub(super) verdicts: LiveVerdicts,
     pub(super) counters: LiveCounters,
@@ -103,10 +105,12 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         ring_bytes: bytes.into(),
     };
     attach(&mut ebpf, &tracefs, &mut report)?;
+    let tls = config.tls && load_tls(&mut ebpf, &mut report);
     Ok(Loaded {
         ebpf,
         rings,
         control,
+        tls,
         tls_since,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         counters: LiveCounters {
@@ -330,4 +334,30 @@ fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<(), Strin
             .map_err(|error| reason(&error))?;
     }
     Ok(())
+}
+
+/// Loads the programs for TLS libraries, which are attached where such libraries are found.
+fn load_tls(ebpf: &mut Ebpf, report: &mut LiveReport) -> bool {
+    let loaded = TLS_PROGRAMS
+        .iter()
+        .try_for_each(|name| uprobe(ebpf, name)?.load().map_err(|error| reason(&error)));
+    let left_out = loaded.err();
+    if let Some(why) = &left_out {
+        tracing::warn!(set = TLS_SET, why, "probe set left out");
+    }
+    let usable = left_out.is_none();
+    report.sets.push(ProbeSet {
+        name: TLS_SET,
+        left_out,
+        without: "the plaintext of OpenSSL",
+    });
+    usable
+}
+
+/// A program for functions of user space.
+pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| format!("the kernel side has no program {name}"))?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| reason(&error))
 }

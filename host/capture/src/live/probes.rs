@@ -21,6 +21,9 @@ pub(super) struct Set {
 
 macro_rules! call {
     ($call:literal, $enter:literal) => {
+        call!($call, $enter, "exit_call")
+    };
+    ($call:literal, $enter:literal, $exit:literal) => {
         Set {
             name: $call,
             without: concat!("bytes that pass through ", $call),
@@ -28,7 +31,7 @@ macro_rules! call {
             attachments: &[
                 // The exit first: without it the entries would fill the map of calls.
                 Attachment {
-                    program: "exit_call",
+                    program: $exit,
                     category: "syscalls",
                     event: concat!("sys_exit_", $call),
                 },
@@ -123,8 +126,21 @@ pub(super) const SETS: &[Set] = &[
     call!("recvfrom", "enter_recvfrom"),
     call!("sendmsg", "enter_sendmsg"),
     call!("recvmsg", "enter_recvmsg"),
-    call!("sendmmsg", "enter_sendmmsg"),
-    call!("recvmmsg", "enter_recvmmsg"),
+    call!("sendmmsg", "enter_sendmmsg", "exit_messages"),
+    call!("recvmmsg", "enter_recvmmsg", "exit_messages"),
     call!("sendfile64", "enter_sendfile"),
     call!("splice", "enter_splice"),
+];
+
+/// The set of probes on TLS libraries.
+pub(super) const TLS_SET: &str = "openssl";
+
+/// Its programs.
+pub(super) const TLS_PROGRAMS: &[&str] = &[
+    "tls_return",
+    "tls_read",
+    "tls_read_ex",
+    "tls_write",
+    "tls_write_ex",
+    "tls_free",
 ];

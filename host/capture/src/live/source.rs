@@ -78,12 +78,13 @@ impl LiveSource {
             ebpf,
             rings,
             control,
+            tls,
             tls_since,
             verdicts,
             counters,
             report,
         } = load::load(config)?;
-        let attached = if config.tls {
+        let attached = if tls {
             let host = Arc::clone(&counters.host);
             Attached::Watched(TlsProbes::start(ebpf, tls_since, host)?)
         } else {

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Array, MapData};
-use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use wirespan_events::config::TLS_ATTACHING;
 
 use super::counters::{HostCounters, add};
 use super::library::{FileId, TlsFunction, TlsLibrary};
-use super::load::reason;
+use super::load::{reason, uprobe};
 use super::source::monotonic;
 use super::tls::TlsScanner;
 use crate::error::CaptureError;
@@ -134,15 +133,7 @@ impl Probes {
             // The return first: it does nothing without the entry, but an entry without its return
             // would leave calls behind.
             for program in exit.into_iter().chain([entry]) {
-                let program: &mut UProbe = self
-                    .ebpf
-                    .program_mut(program)
-                    .ok_or_else(|| format!("the kernel side has no program {program}"))?
-                    .try_into()
-                    .map_err(|error: aya::programs::ProgramError| reason(&error))?;
-                if program.fd().is_err() {
-                    program.load().map_err(|error| reason(&error))?;
-                }
+                let program = uprobe(&mut self.ebpf, program)?;
                 let id = program
                     .attach(
                         UProbeAttachLocation::AbsoluteOffset(*offset),

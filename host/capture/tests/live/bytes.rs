@@ -67,10 +67,8 @@ fn bytes_of_every_call_are_seen_once_and_in_place() {
     let mut parts = [&mut d[..], &mut e[..]];
     let (_vectors, header) = message(&mut parts);
     // SAFETY: the header and what it points to live until the call returns.
-    assert_eq!(
-        unsafe { libc::sendmsg(client.as_raw_fd(), &raw const header, 0) },
-        2020
-    );
+    let sent = unsafe { libc::sendmsg(client.as_raw_fd(), &raw const header, 0) };
+    assert_eq!(sent, 2020);
     let (mut f, mut g) = (take(30).to_vec(), take(40).to_vec());
     let (mut f_parts, mut g_parts) = ([&mut f[..]], [&mut g[..]]);
     let ((_f, f_header), (_g, g_header)) = (message(&mut f_parts), message(&mut g_parts));
@@ -99,10 +97,8 @@ fn bytes_of_every_call_are_seen_once_and_in_place() {
     let mut parts = [&mut j[..], &mut k[..]];
     let (_vectors, mut header) = message(&mut parts);
     // SAFETY: as above.
-    assert_eq!(
-        unsafe { libc::recvmsg(server.as_raw_fd(), &raw mut header, 0) },
-        11
-    );
+    let received = unsafe { libc::recvmsg(server.as_raw_fd(), &raw mut header, 0) };
+    assert_eq!(received, 11);
     got.extend(j.iter().chain(&k));
     let mut buffer = vec![0; 3000];
     while got.len() < all.len() {

@@ -85,7 +85,6 @@ pub(crate) fn config() -> Option<LiveConfig> {
     });
     let mut config = LiveConfig::new(object);
     config.observe_self = true;
-    config.tls = false;
     config.rings_bytes = 4 << 20;
     config.connections = 1024;
     Some(config)

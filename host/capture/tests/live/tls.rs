@@ -51,7 +51,6 @@ impl Drop for Stopped {
 #[test]
 fn plaintext_is_bound_to_its_socket_and_replaces_the_ciphertext() {
     let Some(mut config) = config() else { return };
-    config.tls = true;
     config.copy_all = true;
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = (
