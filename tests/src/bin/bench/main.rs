@@ -5,6 +5,7 @@
 //! run. Nothing here is a test: a busy machine changes every figure, ratios least.
 
 mod nginx;
+mod parse;
 mod report;
 
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use anyhow::{Result, bail};
 
 type Bench = fn() -> Result<report::Report>;
 
-const ALL: [(&str, Bench); 1] = [("nginx", nginx::measure)];
+const ALL: [(&str, Bench); 2] = [("nginx", nginx::measure), ("parse", parse::measure)];
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {

@@ -113,7 +113,7 @@ impl Report {
 }
 
 /// This program lies in `target/release`.
-fn target_folder() -> Result<PathBuf> {
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     Ok(own
         .ancestors()
