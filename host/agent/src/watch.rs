@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource};
+use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource, features};
 use wirespan_capture::recording::{RecordingWriter, Totals};
 use wirespan_capture::{Progress, Source, Verdict};
 use wirespan_sink::{JsonLines, SinkHandle, spawn};
@@ -61,6 +61,7 @@ pub fn watch(
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
 ) -> Result<RunSummary, AgentError> {
+    features::require()?;
     let sandbox = Sandbox::new(config, artefacts)?;
     let mut warnings = Vec::new();
     let mut sinks = Vec::new();
@@ -186,6 +187,7 @@ pub fn record(
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
 ) -> Result<Totals, AgentError> {
+    features::require()?;
     let mut live = live_config(config, artefacts)?;
     live.copy_all = true;
     let (mut source, report) = LiveSource::open(&live)?;
