@@ -38,7 +38,11 @@ impl Filter {
 
     /// Whether `event` goes on. Remembers what was decided when the connection opened; `ignored`
     /// is called with connections whose bytes need not be copied at all.
-    pub(crate) fn admits(&mut self, event: &SocketEvent, ignored: impl FnOnce(ConnectionKey)) -> bool {
+    pub(crate) fn admits(
+        &mut self,
+        event: &SocketEvent,
+        ignored: impl FnOnce(ConnectionKey),
+    ) -> bool {
         match event {
             SocketEvent::Process(process) => {
                 if !self.containers.is_empty() {

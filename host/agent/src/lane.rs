@@ -13,19 +13,18 @@ pub struct Lane {
     connections: Connections,
     worker: Worker,
     enricher: Enricher,
-    redactor: Option<Redactor>,
+    redactor: Redactor,
     stream_events: Vec<StreamEvent>,
     output: Output,
 }
 
 impl Lane {
-    /// `redactor` is `None` where everything is kept as it was sent.
     #[must_use]
     pub fn new(
         connections: Connections,
         worker: Worker,
         enricher: Enricher,
-        redactor: Option<Redactor>,
+        redactor: Redactor,
     ) -> Self {
         Self {
             connections,
@@ -72,9 +71,7 @@ impl Lane {
         self.worker.run(&mut self.output);
         for parsed in self.output.spans.drain(..) {
             let mut done = self.enricher.enrich(parsed);
-            if let Some(redactor) = &self.redactor {
-                redactor.apply(&mut done);
-            }
+            self.redactor.apply(&mut done);
             span(done);
         }
         for (key, what) in self.output.verdicts.drain(..) {

@@ -8,7 +8,7 @@ use wirespan_capture::Clock;
 use wirespan_runtime::{
     Engine, EngineConfig, Limits, Origin, Parser, Parsers, RuntimeCounters, Worker,
 };
-use wirespan_span::Redactor;
+use wirespan_span::{RedactConfig, Redactor};
 use wirespan_stream::Connections;
 
 use crate::artefacts::Artefacts;
@@ -104,8 +104,10 @@ impl Sandbox {
             self.limits.clone(),
             Arc::clone(&self.counters),
         );
-        let redactor =
-            (!config.spans.unredacted).then(|| Redactor::new(&config.spans.redact_parameters));
+        let redactor = Redactor::new(RedactConfig {
+            parameters: config.spans.redact_parameters.clone(),
+            unredacted: config.spans.unredacted,
+        });
         Ok(Lane::new(
             Connections::default(),
             worker,

@@ -52,7 +52,6 @@ impl Converter<'_> {
             capture: self.clock.capture_id,
             socket: info.key.socket,
             generation: info.key.generation,
-            opened: info.opened,
             observed_client,
             layer: connection.layer,
             from_client: span.side == Side::Client,

@@ -89,7 +89,7 @@ pub struct TlsLibrary {
     pub flavour: TlsFlavour,
     /// Offsets into the file at which functions begin. Reading, writing or both are there.
     pub functions: Vec<(TlsFunction, u64)>,
-    /// The process it was found in.
+    /// The process it was found in; 0 for one that is installed and may not be in use.
     pub first_pid: u32,
 }
 
@@ -124,6 +124,18 @@ pub(super) fn path_of(mapping: &Mapping<'_>) -> PathBuf {
 /// See [`OpenError`].
 pub fn open(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<TlsLibrary, OpenError> {
     let file = open_mapped(root, pid, mapping)?;
+    examine(file, path_of(mapping), pid)
+}
+
+/// Opens a file that nobody needs to have mapped.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(super) fn open_installed(path: &Path) -> Result<TlsLibrary, OpenError> {
+    examine(open_regular(path)?, path.to_owned(), 0)
+}
+
+fn examine(file: File, display_path: PathBuf, first_pid: u32) -> Result<TlsLibrary, OpenError> {
     let id = identify(&file).map_err(OpenError::Unreadable)?;
     let (functions, flavour) = functions(&file).map_err(OpenError::Refused)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -131,10 +143,10 @@ pub fn open(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<TlsLibrary, 
         id,
         file,
         path,
-        display_path: path_of(mapping),
+        display_path,
         flavour,
         functions,
-        first_pid: pid,
+        first_pid,
     })
 }
 

@@ -12,6 +12,7 @@ pub mod counters;
 mod decode;
 pub mod elf;
 pub mod features;
+mod installed;
 pub mod library;
 mod load;
 pub mod maps;

@@ -11,6 +11,7 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::installed;
 use super::library::{self, FileId, OpenError, TlsLibrary};
 use super::maps::{self, Mapping};
 use crate::bounded;
@@ -40,6 +41,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a library that nobody maps any more stays known: commands that run one after the other
 /// (`curl` in a loop) would make it come and go. Short, for probes keep a container's image in use.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often the node's own libraries are looked for: an upgrade of a package brings new ones.
+const INSTALLED_LOOK: Duration = Duration::from_secs(30);
 
 /// 65,530 mappings, the kernel's default limit, of 100 bytes.
 const MAX_MAPS_BYTES: u64 = 8 << 20;
@@ -166,6 +170,9 @@ pub struct TlsScanner {
     processes: HashMap<u32, Watched>,
     files: HashMap<MappedFile, KnownFile>,
     libraries: HashMap<FileId, KnownLibrary>,
+    /// Those of the node itself, which count as in use as long as they are there.
+    installed: Vec<FileId>,
+    installed_next: Option<Instant>,
     counters: TlsCounters,
     buffer: Vec<u8>,
 }
@@ -185,6 +192,8 @@ impl TlsScanner {
             processes: HashMap::new(),
             files: HashMap::new(),
             libraries: HashMap::new(),
+            installed: Vec::new(),
+            installed_next: None,
             counters: TlsCounters::default(),
             buffer: Vec::new(),
         }
@@ -213,6 +222,10 @@ impl TlsScanner {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
         let scan = self.counters.scans;
+        if self.installed_next.is_none_or(|next| now >= next) {
+            self.installed_next = Some(now + INSTALLED_LOOK);
+            self.look_at_installed(now, &mut changes);
+        }
         // Without the directory nothing is known to have ended.
         let Ok(entries) = std::fs::read_dir(&self.root) else {
             return changes;
@@ -245,6 +258,34 @@ impl TlsScanner {
             stays
         });
         changes
+    }
+
+    /// Brings the node's own libraries up to date. One that cannot be observed is told of when a
+    /// process maps it.
+    fn look_at_installed(&mut self, now: Instant, changes: &mut TlsChanges) {
+        let mut present = Vec::new();
+        for library in installed::find(&self.root)
+            .iter()
+            .filter_map(|path| library::open_installed(path).ok())
+        {
+            let id = library.id;
+            if present.contains(&id) || self.libraries.len() >= MAX_LIBRARIES {
+                continue;
+            }
+            present.push(id);
+            if !self.libraries.contains_key(&id) {
+                self.counters.libraries = self.counters.libraries.saturating_add(1);
+                changes.added.push(library);
+            }
+            let known = self.libraries.entry(id).or_insert(KnownLibrary {
+                users: 0,
+                idle_since: now,
+            });
+            known.users = known.users.saturating_add(1);
+        }
+        for before in std::mem::replace(&mut self.installed, present) {
+            self.unuse(before, now);
+        }
     }
 
     fn visit(
@@ -392,10 +433,16 @@ impl TlsScanner {
             }
             let library = known.library;
             self.files.remove(&file);
-            if let Some(known) = library.and_then(|id| self.libraries.get_mut(&id)) {
-                known.users = known.users.saturating_sub(1);
-                known.idle_since = now;
+            if let Some(id) = library {
+                self.unuse(id, now);
             }
+        }
+    }
+
+    fn unuse(&mut self, library: FileId, now: Instant) {
+        if let Some(known) = self.libraries.get_mut(&library) {
+            known.users = known.users.saturating_sub(1);
+            known.idle_since = now;
         }
     }
 }

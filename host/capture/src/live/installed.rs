@@ -1,0 +1,40 @@
+//! TLS libraries that are installed on the node, mapped or not.
+//!
+//! A uprobe can sit on a file before anyone maps it. With the node's own libraries probed from the
+//! start, the first bytes of a program that is started later are seen, however short-lived it is;
+//! only files elsewhere (containers, bundled libraries) have to be found in a process first.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::library;
+
+/// Where distributions keep shared libraries, below the root of the first process.
+const DIRECTORIES: [&str; 8] = [
+    "usr/lib",
+    "usr/lib64",
+    "usr/local/lib",
+    "usr/local/lib64",
+    "usr/lib/x86_64-linux-gnu",
+    "lib",
+    "lib64",
+    "lib/x86_64-linux-gnu",
+];
+
+/// A directory of libraries has some thousand entries; one with many more is not read to its end.
+const MAX_ENTRIES: usize = 65_536;
+
+/// Paths of files named like TLS libraries, each real file once.
+pub(super) fn find(proc_root: &Path) -> Vec<PathBuf> {
+    let root = proc_root.join("1/root");
+    let mut found: Vec<PathBuf> = DIRECTORIES
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(root.join(directory)).ok())
+        .flat_map(|entries| entries.flatten().take(MAX_ENTRIES))
+        .filter(|entry| library::is_tls_name(OsStr::as_bytes(&entry.file_name())))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
