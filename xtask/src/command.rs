@@ -132,6 +132,7 @@ pub(crate) fn capture(
             terminal.running(what, &last, elapsed);
             if !terminal.is_live() && said.elapsed() > STILL_RUNNING {
                 said = Instant::now();
+                let last: String = last.chars().filter(|c| !c.is_control()).collect();
                 terminal.note(format!("{what}: {}, {}", clock(elapsed), last.trim()));
             }
         }

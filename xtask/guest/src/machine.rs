@@ -18,8 +18,8 @@ const AGENT: &str = "/wirespan";
 const SPANS: &str = "/spans.json";
 const LOG: &str = "/agent.log";
 
-/// The emulated CPU takes its time to compile a parser.
-const START_LIMIT: Duration = Duration::from_secs(90);
+/// The emulated CPU takes its time to verify the probes and to compile the parsers.
+const START_LIMIT: Duration = Duration::from_secs(180);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Kernel rings are drained every few milliseconds; a batch waits a tenth of a second at most.
 const SETTLE: Duration = Duration::from_secs(2);

@@ -87,7 +87,8 @@ pub(crate) const NEEDS: &[Need] = &[
         why: "a second TLS server and client, with another TLS loop than nginx",
         packages: &["python3"],
         purposes: &[Purpose::Test, Purpose::Bench],
-        check: Check::Works("python3", &["-c", "import ssl, http.server"]),
+        // The system's own: what a version manager puts before it is a shell script at first.
+        check: Check::Works("/usr/bin/python3", &["-c", "import ssl, http.server"]),
     },
     Need {
         name: "wrk",

@@ -185,10 +185,19 @@ fn rustup(arguments: &[&str], workspace: &Workspace, terminal: &Terminal) -> Res
             .lines()
             .rfind(|line| !line.trim().is_empty())
             .unwrap_or_default();
-        (Mark::Skipped, last.trim().to_owned())
+        (Mark::Skipped, cause(last))
     };
     terminal.done(mark, &what, result);
     Ok(finished.status.success())
+}
+
+/// The last, innermost cause of one of rustup's long lines.
+fn cause(line: &str) -> String {
+    let parts: Vec<&str> = line.split(": ").collect();
+    let last = parts
+        .get(parts.len().saturating_sub(2)..)
+        .unwrap_or_default();
+    last.join(": ").trim().to_owned()
 }
 
 /// A tool that cargo or rustup installs.
