@@ -69,6 +69,10 @@ impl Lane {
         mut verdict: impl FnMut(ConnectionKey, Verdict),
     ) {
         self.worker.run(&mut self.output);
+        // The worker goes connection by connection; whoever reads the spans goes by time.
+        self.output
+            .spans
+            .sort_by_key(|parsed| (parsed.span.start_unix_nano, parsed.span.span_id));
         for parsed in self.output.spans.drain(..) {
             let mut done = self.enricher.enrich(parsed);
             self.redactor.apply(&mut done);
