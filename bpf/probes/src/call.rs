@@ -517,7 +517,10 @@ unsafe fn ended(call: *mut Call) {
         } else {
             socket::extend(state, RECEIVED, after).wrapping_sub(counted)
         };
-        if (*state).flags & socket_flag::ANNOUNCED != 0 {
+        if (*state).flags & (socket_flag::ANNOUNCED | socket_flag::END_TOLD)
+            == socket_flag::ANNOUNCED
+        {
+            (*state).flags |= socket_flag::END_TOLD;
             report::end(sk, (*call).inode, RECEIVED, position, bpf_ktime_get_ns());
         }
     }

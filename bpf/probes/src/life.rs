@@ -134,6 +134,8 @@ pub unsafe fn gone(state: *mut Socket, sk: u64) {
 #[tracepoint]
 pub fn destroy_sock(ctx: TracePointContext) -> u32 {
     let sk: u64 = field(&ctx, offset!(destroy_skaddr));
+    // Of a connection that was refused: the next socket at this address is somebody else's.
+    let _ = OWN_SOCKETS.remove(sk);
     if let Some(state) = SOCKETS.get_ptr_mut(sk) {
         // SAFETY: a value of the map of sockets.
         unsafe { gone(state, sk) };

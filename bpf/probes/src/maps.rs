@@ -171,6 +171,8 @@ pub mod socket_flag {
     pub const END_SENT: u32 = 32;
     pub const RESET: u32 = 64;
     pub const MID_STREAM: u32 = 128;
+    /// The end of what the peer sends has been reported.
+    pub const END_TOLD: u32 = 1024;
     /// No socket, but what stands for a TLS object whose socket is not known.
     pub const STAND_IN: u32 = 512;
     /// Hidden or not has been decided.

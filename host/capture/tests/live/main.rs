@@ -3,6 +3,7 @@
 
 mod bytes;
 mod ends;
+mod own;
 mod support;
 mod tls;
 mod verdicts;
