@@ -112,6 +112,33 @@ pub(crate) fn status_line(bytes: &[u8]) -> Parsed<StatusLine> {
     }
 }
 
+/// A status line with an odd version or odd space before the status: some clients take it, so it
+/// counts where a response is awaited, but nobody agrees on what follows.
+pub(crate) fn odd_status_line(bytes: &[u8]) -> Option<(u16, usize)> {
+    let end = memchr(b'\n', bytes)?;
+    let line = bytes.get(..end)?.strip_prefix(b"HTTP/")?;
+    let version = line
+        .iter()
+        .take_while(|b| b.is_ascii_digit() || **b == b'.')
+        .count();
+    let rest = line.get(version..)?;
+    let space = rest
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\t' | 0))
+        .count();
+    let [a, b, c, rest @ ..] = rest.get(space..)? else {
+        return None;
+    };
+    let digits = [a, b, c].iter().all(|d| d.is_ascii_digit());
+    if !digits || *a == b'0' || space == 0 || rest.first().is_some_and(|&b| is_token(b)) {
+        return None;
+    }
+    let status = [a, b, c]
+        .iter()
+        .fold(0, |n: u16, d| n * 10 + u16::from(d.wrapping_sub(b'0')));
+    Some((status, end + 1))
+}
+
 fn minor_version(version: &[u8]) -> Option<u8> {
     match version.strip_prefix(b"HTTP/1.")? {
         [digit] if digit.is_ascii_digit() => Some(digit.wrapping_sub(b'0')),

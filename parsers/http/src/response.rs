@@ -8,7 +8,7 @@ use crate::connection::{Http, State, Step};
 use crate::exchange::{Exchange, Message, Method, Text, fresh};
 use crate::head::{Coding, Head, Line, Name, is_too_long};
 use crate::limits::FAILED_STARTS;
-use crate::line::{Parsed, StatusLine, status_line};
+use crate::line::{Parsed, StatusLine, odd_status_line, status_line};
 
 impl Http {
     /// Reads on in the server's bytes at `at`.
@@ -48,7 +48,7 @@ impl Http {
         }
         match status_line(bytes) {
             Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
-            Parsed::Incomplete | Parsed::Invalid => self.no_response(cx),
+            Parsed::Incomplete | Parsed::Invalid => self.odd_response(input, at, cx),
             Parsed::Line(line, len) => {
                 if !self.expect_response(line, input, *at) {
                     return Step::Hold;
@@ -60,8 +60,31 @@ impl Http {
         }
     }
 
+    /// What is no response stands where one is awaited.
+    fn odd_response(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let bytes = input.from(*at);
+        let long = is_too_long(*at, input.end());
+        if self.server.state != State::Start || !bytes.starts_with(b"HTTP/") || long {
+            return self.no_response(input, *at, cx);
+        }
+        if memchr(b'\n', bytes).is_none() {
+            return Step::More;
+        }
+        let Some((status, len)) = odd_status_line(bytes) else {
+            return self.no_response(input, *at, cx);
+        };
+        let line = StatusLine { minor: 1, status };
+        if !self.expect_response(line, input, *at) {
+            return Step::Hold;
+        }
+        self.begin_response(line, input, *at);
+        self.server.head.ambiguous = Some("odd status line");
+        *at = at.saturating_add(len as u64);
+        Step::On
+    }
+
     /// No response begins where one was looked for.
-    fn no_response(&mut self, cx: &mut Context<'_>) -> Step {
+    fn no_response(&mut self, input: &Input<'_>, at: u64, cx: &mut Context<'_>) -> Step {
         if !self.confirmed && self.server.state == State::Start && self.queue.is_empty() {
             cx.not_mine();
             return Step::Done;
@@ -70,26 +93,42 @@ impl Http {
         if self.server.failed_starts > FAILED_STARTS {
             return self.give_up("no responses where they should be", cx);
         }
+        let begins = self.server.state == State::Start;
         self.server.seek(false);
+        let awaited = |e: &&mut Box<Exchange>| begins && e.response == Message::Awaited;
+        if let Some(exchange) = self.queue.front_mut().filter(awaited) {
+            // It was answered, with something that cannot be read.
+            exchange.response = Message::Over;
+            exchange.response_start = input.time_at(at);
+            exchange.end = exchange.response_start;
+            exchange.flag(Flags::RESPONSE_TRUNCATED);
+            if let Some(reason) = self.settle(cx) {
+                return self.give_up(reason, cx);
+            }
+            self.release_client();
+        }
         Step::On
     }
 
     /// Makes sure that the first exchange is the one to be answered. `false`: its request has yet
     /// to come.
     fn expect_response(&mut self, line: StatusLine, input: &Input<'_>, at: u64) -> bool {
-        if self
+        let (time, unordered) = (input.time_at(at), input.unordered_at(at));
+        let awaited = self
             .queue
             .front()
-            .is_some_and(|exchange| exchange.response == Message::Awaited)
-        {
+            .filter(|exchange| exchange.response == Message::Awaited);
+        if awaited.is_some_and(|exchange| exchange.start <= time || unordered) {
             return true;
         }
+        let awaited = awaited.is_some();
         let mut orphan = fresh();
         orphan.request = Message::Over;
         orphan.position = at;
-        orphan.start = input.time_at(at);
-        if self.missed != Flags::empty() && self.queue.is_empty() {
-            // Its request passed unseen.
+        orphan.start = time;
+        let unseen = self.missed != Flags::empty() && self.queue.is_empty();
+        if unseen || awaited {
+            // Its request passed unseen, or it came before any request that it could answer.
             orphan.flag(self.missed);
             self.queue.push_front(orphan);
             return true;

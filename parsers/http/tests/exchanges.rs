@@ -1,7 +1,7 @@
 //! Messages in order: framing, pairing, attributes. Each conversation is checked under other cuts.
 
 use wirespan_parser_http::Http;
-use wirespan_sdk::testkit::{Conversation, End, Report, check_cuts, replay};
+use wirespan_sdk::testkit::{Conversation, End, Report, Step, check_cuts, replay};
 use wirespan_sdk::{Cause, Flags, Side, Status, fact};
 
 fn run(conversation: &Conversation) -> Report {
@@ -199,12 +199,18 @@ fn messages_are_framed_as_rfc_9112_says() {
             &["POST /big 400", "GET /after 200"],
         ),
         (
-            "a response seen before its request",
+            "more responses than requests",
             &[
-                (S, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-                (C, "HEAD /r HTTP/1.1\r\n\r\n"),
+                (C, "GET /1 HTTP/1.1\r\n\r\n"),
+                (
+                    S,
+                    "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 201 OK\r\nContent-Length: 2\r\n\r\nok",
+                ),
+                (S, "HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n"),
+                (C, "GET /2 HTTP/1.1\r\n\r\n"),
+                (S, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
             ],
-            &["HEAD /r 200"],
+            &["GET /1 200", "- - 201", "- - 202", "GET /2 200"],
         ),
         (
             "a time-out that nobody asked for",
@@ -261,6 +267,47 @@ fn messages_are_framed_as_rfc_9112_says() {
         let report = run(&closed(conversation));
         assert_eq!(lines(&report), *expected, "{what}");
     }
+}
+
+#[test]
+fn a_response_told_before_its_request_finds_it_by_its_time() {
+    let mut conversation = closed(
+        Conversation::new()
+            .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            .client("HEAD /r HTTP/1.1\r\n\r\n"),
+    );
+    let [
+        Step::Data { time: response, .. },
+        Step::Data { time: request, .. },
+        ..,
+    ] = &mut conversation.steps[..]
+    else {
+        panic!("two messages")
+    };
+    std::mem::swap(response, request);
+    let report = run(&conversation);
+    assert_eq!(lines(&report), ["HEAD /r 200"]);
+    assert!(report.spans[0].start < report.spans[0].response_start);
+}
+
+#[test]
+fn odd_answers_are_answers() {
+    let answer = |bytes: &str| {
+        let report = run(&closed(
+            Conversation::new()
+                .client("GET / HTTP/1.1\r\n\r\n")
+                .server(bytes),
+        ));
+        lines(&report)
+    };
+    assert_eq!(
+        answer("HTTP/1.10 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        ["GET / 200"]
+    );
+    assert_eq!(answer("HTTP/2.0 404 No\r\n\r\n"), ["GET / 404"]);
+    assert_eq!(answer("HTTP/1.1 0200 OK\r\n\r\n"), ["GET / - response-cut"]);
+    assert_eq!(answer("HTTP/1.1 20x OK\r\n\r\n"), ["GET / - response-cut"]);
+    assert_eq!(answer("SSH-2.0-OpenSSH_9.6\r\n"), ["GET / - response-cut"]);
 }
 
 #[test]
