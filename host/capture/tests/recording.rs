@@ -270,7 +270,7 @@ fn random_bytes_behind_a_header_do_no_harm() {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            if state % 37 == 0 {
+            if state.is_multiple_of(37) {
                 hostile.extend_from_slice(b"\x89WSF\x01\0\0\0");
             }
             hostile.push(state as u8);

@@ -1,48 +1,16 @@
 //! One direction of a connection: what was handed on, and what waits behind a hole.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::counters::Counters;
 use crate::event::{Direction, GapCause, Nanos, StreamEvent};
-use crate::limits::SEGMENT_COST;
+use crate::held::{Content, Held, Segment, part};
 
 /// Where a connection's events go, and who counts them.
 pub(crate) struct Emit<'a> {
     pub(crate) id: u64,
     pub(crate) out: &'a mut Vec<StreamEvent>,
     pub(crate) counters: &'a mut Counters,
-}
-
-#[derive(Debug)]
-enum Content {
-    Bytes(Bytes),
-    Missing { len: u64, cause: GapCause },
-}
-
-/// A stretch of the stream. Held stretches never overlap.
-#[derive(Debug)]
-struct Segment {
-    content: Content,
-    time: Nanos,
-}
-
-impl Segment {
-    fn len(&self) -> u64 {
-        match &self.content {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Missing { len, .. } => *len,
-        }
-    }
-
-    /// Memory it takes.
-    fn cost(&self) -> usize {
-        match &self.content {
-            Content::Bytes(bytes) => bytes.len().saturating_add(SEGMENT_COST),
-            Content::Missing { .. } => SEGMENT_COST,
-        }
-    }
 }
 
 /// The peer has acknowledged what is not here: if it does not come soon, it was not captured.
@@ -64,8 +32,7 @@ pub(crate) struct Half {
     /// Position up to which the stream was handed on; `None` until the first stretch sets it.
     next: Option<u64>,
     /// By position; all of it at or behind `next`.
-    held: BTreeMap<u64, Segment>,
-    held_cost: usize,
+    held: Held,
     /// Time of what was handed on last: times of one direction never go back.
     last_time: Nanos,
     /// Made of packets: acknowledgements decide what is lost, not the clock.
@@ -82,8 +49,7 @@ impl Half {
         Self {
             direction,
             next,
-            held: BTreeMap::new(),
-            held_cost: 0,
+            held: Held::default(),
             last_time: 0,
             packets: false,
             confirmed: None,
@@ -102,7 +68,7 @@ impl Half {
     }
 
     pub(crate) fn held_cost(&self) -> usize {
-        self.held_cost
+        self.held.cost()
     }
 
     pub(crate) fn is_packets(&self) -> bool {
@@ -181,8 +147,13 @@ impl Half {
             }
             return;
         }
-        self.hold_bytes(position, &bytes, time, emit.counters);
-        self.hold_missing(rest, missing, cause, time, emit.counters);
+        let start = self.trim(position, rest, emit.counters);
+        let new = part(&bytes, start.saturating_sub(position), copied);
+        self.held.add_bytes(start, new, time, emit.counters);
+        let end = rest.saturating_add(missing);
+        let start = self.trim(rest, end, emit.counters);
+        self.held
+            .add_missing(start, end, cause, time, emit.counters);
     }
 
     /// Passes a stretch that begins at `next` on.
@@ -218,101 +189,6 @@ impl Half {
         }
     }
 
-    fn hold_bytes(&mut self, position: u64, bytes: &Bytes, time: Nanos, counters: &mut Counters) {
-        let end = position.saturating_add(bytes.len() as u64);
-        let mut cursor = self.trim(position, end, counters);
-        while cursor < end {
-            let new = |from: u64, to: u64| {
-                part(
-                    bytes,
-                    from.saturating_sub(position),
-                    to.saturating_sub(position),
-                )
-            };
-            match self.covering(cursor) {
-                Some((start, covered)) => {
-                    let stop = covered.min(end);
-                    counters.duplicates = counters
-                        .duplicates
-                        .saturating_add(stop.saturating_sub(cursor));
-                    if !self.contradicts(start, cursor, new(cursor, stop)) {
-                        // The same bytes, or bytes where there were none.
-                        if self.carve_missing(start, cursor, stop, counters) {
-                            self.put(
-                                cursor,
-                                Content::Bytes(Bytes::copy_from_slice(new(cursor, stop))),
-                                time,
-                                counters,
-                            );
-                        }
-                    } else {
-                        counters.contradictory = counters
-                            .contradictory
-                            .saturating_add(stop.saturating_sub(cursor));
-                    }
-                    cursor = stop;
-                }
-                None => {
-                    let stop = self
-                        .held
-                        .range(cursor..)
-                        .next()
-                        .map_or(end, |(start, _)| end.min(*start));
-                    // A copy: a slice would keep alive the buffer of all its neighbours.
-                    self.put(
-                        cursor,
-                        Content::Bytes(Bytes::copy_from_slice(new(cursor, stop))),
-                        time,
-                        counters,
-                    );
-                    cursor = stop;
-                }
-            }
-        }
-    }
-
-    /// Fills only what nothing is known of.
-    fn hold_missing(
-        &mut self,
-        position: u64,
-        len: u64,
-        cause: GapCause,
-        time: Nanos,
-        counters: &mut Counters,
-    ) {
-        let end = position.saturating_add(len);
-        let mut cursor = self.trim(position, end, counters);
-        while cursor < end {
-            let stop = match self.covering(cursor) {
-                Some((_, covered)) => {
-                    let stop = covered.min(end);
-                    counters.duplicates = counters
-                        .duplicates
-                        .saturating_add(stop.saturating_sub(cursor));
-                    stop
-                }
-                None => {
-                    let stop = self
-                        .held
-                        .range(cursor..)
-                        .next()
-                        .map_or(end, |(start, _)| end.min(*start));
-                    self.put(
-                        cursor,
-                        Content::Missing {
-                            len: stop.saturating_sub(cursor),
-                            cause,
-                        },
-                        time,
-                        counters,
-                    );
-                    stop
-                }
-            };
-            cursor = stop;
-        }
-    }
-
     /// Start of `position..end` without what was handed on before.
     fn trim(&self, position: u64, end: u64, counters: &mut Counters) -> u64 {
         let start = self.next.map_or(position, |next| next.clamp(position, end));
@@ -322,106 +198,17 @@ impl Half {
         start
     }
 
-    /// The held segment that `position` lies in: its start and its end.
-    fn covering(&self, position: u64) -> Option<(u64, u64)> {
-        let (start, segment) = self.held.range(..=position).next_back()?;
-        let end = start.saturating_add(segment.len());
-        (end > position).then_some((*start, end))
-    }
-
-    /// Whether the segment at `start` holds other bytes at `position` than these.
-    fn contradicts(&self, start: u64, position: u64, bytes: &[u8]) -> bool {
-        match self.held.get(&start) {
-            Some(Segment {
-                content: Content::Bytes(held),
-                ..
-            }) => {
-                let from = position.saturating_sub(start);
-                part(held, from, from.saturating_add(bytes.len() as u64)) != bytes
-            }
-            _ => false,
-        }
-    }
-
-    /// Removes `from..to` of the segment at `start` if it has no bytes; whether it had none.
-    fn carve_missing(&mut self, start: u64, from: u64, to: u64, counters: &mut Counters) -> bool {
-        let Some(Segment {
-            content: Content::Missing { len, cause },
-            time,
-        }) = self.held.get(&start)
-        else {
-            return false;
-        };
-        let (len, cause, time) = (*len, *cause, *time);
-        self.remove(start, counters);
-        let end = start.saturating_add(len);
-        for (left, right) in [(start, from), (to, end)] {
-            if left < right {
-                self.put(
-                    left,
-                    Content::Missing {
-                        len: right.saturating_sub(left),
-                        cause,
-                    },
-                    time,
-                    counters,
-                );
-            }
-        }
-        true
-    }
-
-    fn put(&mut self, position: u64, content: Content, time: Nanos, counters: &mut Counters) {
-        let segment = Segment { content, time };
-        counters.held = counters.held.saturating_add(segment.len());
-        counters.held_cost = counters.held_cost.saturating_add(segment.cost());
-        self.held_cost = self.held_cost.saturating_add(segment.cost());
-        self.held.insert(position, segment);
-    }
-
-    fn remove(&mut self, position: u64, counters: &mut Counters) -> Option<Segment> {
-        let segment = self.held.remove(&position)?;
-        counters.held = counters.held.saturating_sub(segment.len());
-        counters.held_cost = counters.held_cost.saturating_sub(segment.cost());
-        self.held_cost = self.held_cost.saturating_sub(segment.cost());
-        Some(segment)
-    }
-
     /// Sets where the stream begins; what is held below was there before.
     pub(crate) fn begin_at(&mut self, position: Option<u64>, counters: &mut Counters) {
-        self.next = position.or_else(|| self.held.keys().next().copied());
-        let Some(next) = self.next else { return };
-        while let Some((&start, segment)) = self.held.first_key_value() {
-            let end = start.saturating_add(segment.len());
-            if start >= next {
-                break;
-            }
-            let Some(segment) = self.remove(start, counters) else {
-                break;
-            };
-            counters.duplicates = counters
-                .duplicates
-                .saturating_add(next.min(end).saturating_sub(start));
-            if end > next {
-                let content = match segment.content {
-                    Content::Bytes(bytes) => Content::Bytes(Bytes::copy_from_slice(part(
-                        &bytes,
-                        next.saturating_sub(start),
-                        u64::MAX,
-                    ))),
-                    Content::Missing { cause, .. } => Content::Missing {
-                        len: end.saturating_sub(next),
-                        cause,
-                    },
-                };
-                self.put(next, content, segment.time, counters);
-            }
+        self.next = position.or_else(|| self.first_held());
+        if let Some(next) = self.next {
+            self.held.cut_below(next, counters);
         }
     }
 
     /// Position of the first stretch that is held.
     pub(crate) fn first_held(&self) -> Option<u64> {
-        self.held.keys().next().copied()
+        self.held.first().map(|(start, _)| start)
     }
 
     /// Says that the stream goes on at a position that is not known.
@@ -441,17 +228,15 @@ impl Half {
 
     /// Time of the next stretch, if there is no hole before it.
     pub(crate) fn ready(&self) -> Option<Nanos> {
-        let (start, segment) = self.held.first_key_value()?;
-        self.next
-            .is_none_or(|next| next == *start)
-            .then_some(segment.time)
+        let (start, time) = self.held.first()?;
+        self.next.is_none_or(|next| next == start).then_some(time)
     }
 
     /// Hands the next stretch on if there is no hole before it.
     pub(crate) fn hand_on_first(&mut self, uncertain: bool, emit: &mut Emit<'_>) {
         self.next = self.next.or(self.first_held());
         if let Some(next) = self.next
-            && let Some(segment) = self.remove(next, emit.counters)
+            && let Some(segment) = self.held.remove(next, emit.counters)
         {
             self.hand_on(segment, uncertain, emit);
         }
@@ -459,16 +244,13 @@ impl Half {
 
     /// Time of what lies behind the first hole.
     pub(crate) fn hole(&self) -> Option<Nanos> {
-        let (start, segment) = self.held.first_key_value()?;
-        self.next
-            .is_some_and(|next| next != *start)
-            .then_some(segment.time)
+        let (start, time) = self.held.first()?;
+        self.next.is_some_and(|next| next != start).then_some(time)
     }
 
     /// Gives the first hole up.
     pub(crate) fn skip_hole(&mut self, cause: GapCause, emit: &mut Emit<'_>) {
-        if let Some((&start, segment)) = self.held.first_key_value() {
-            let time = segment.time;
+        if let Some((start, time)) = self.held.first() {
             self.skip_to(start, cause, time, emit);
         }
     }
@@ -537,7 +319,7 @@ impl Half {
     /// Gives the stretch up that was acknowledged and never came, up to the next one that is held.
     pub(crate) fn settle_proof(&mut self, time: Nanos, emit: &mut Emit<'_>) {
         if let Some(proof) = self.proof {
-            let held = self.held.keys().next().copied().unwrap_or(u64::MAX);
+            let held = self.first_held().unwrap_or(u64::MAX);
             self.skip_to(proof.position.min(held), GapCause::Packet, time, emit);
         }
     }
@@ -586,21 +368,6 @@ impl Half {
 
     /// Forgets what is held: it is the ciphertext of what comes as plaintext.
     pub(crate) fn discard(&mut self, counters: &mut Counters) {
-        counters.held_cost = counters.held_cost.saturating_sub(self.held_cost);
-        for segment in std::mem::take(&mut self.held).into_values() {
-            counters.held = counters.held.saturating_sub(segment.len());
-            counters.ciphertext = counters.ciphertext.saturating_add(segment.len());
-        }
-        self.held_cost = 0;
+        self.held.discard(counters);
     }
-}
-
-/// `from..to` of `bytes`, as far as there is.
-fn part(bytes: &[u8], from: u64, to: u64) -> &[u8] {
-    let clamp = |position: u64| {
-        usize::try_from(position)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len())
-    };
-    bytes.get(clamp(from)..clamp(to)).unwrap_or_default()
 }

@@ -19,6 +19,7 @@ mod connections;
 mod counters;
 pub mod event;
 mod half;
+mod held;
 pub mod limits;
 
 pub use connections::Connections;

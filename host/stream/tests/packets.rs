@@ -649,7 +649,7 @@ fn a_reset_closes_if_it_is_of_this_connection() {
     );
     talk.push(forged).response(b"200");
     assert_eq!(raw(&talk).connections[0].close, Some(StreamClose::CutOff));
-    talk.from_server(RST | ACK, b"");
+    talk.server_sends(RST | ACK, b"");
     let outcome = raw(&talk);
     assert_eq!(outcome.streams(), ("GET /", "200"));
     assert_eq!(outcome.connections[0].close, Some(StreamClose::Reset));
@@ -967,10 +967,10 @@ fn captures_with_damaged_bytes_do_no_harm() {
 fn a_half_closed_connection_still_carries_the_answer() {
     let mut talk = Talk::new(1, 2);
     talk.handshake()
-        .from_client(FIN | ACK, b"GET /")
+        .client_sends(FIN | ACK, b"GET /")
         .response(b"200")
-        .from_server(FIN | ACK, b"")
-        .from_client(ACK, b"");
+        .server_sends(FIN | ACK, b"")
+        .client_sends(ACK, b"");
     let outcome = raw(&talk);
     assert_eq!(outcome.streams(), ("GET /$", "200$"));
     assert_eq!(outcome.order, "><");

@@ -58,11 +58,11 @@ mod tests {
         for _ in 0..100 {
             number = number.wrapping_add(500_000_000);
             position += 500_000_000;
-            assert_eq!(sequence.position(number), Some(position as i64));
+            assert_eq!(sequence.position(number), Some(position.cast_signed()));
             sequence.advance(number, position);
             assert_eq!(
                 sequence.position(number.wrapping_sub(1)),
-                Some(position as i64 - 1)
+                Some(position.cast_signed() - 1)
             );
         }
     }

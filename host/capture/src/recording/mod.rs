@@ -2,6 +2,15 @@
 //!
 //! The format is described in `docs/recording.md`. A recording holds what programs sent and
 //! received, TLS in plaintext: it is readable by its owner only.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 mod format;
 mod reader;

@@ -39,26 +39,26 @@ impl Talk {
     }
 
     pub(crate) fn handshake(&mut self) -> &mut Self {
-        self.from_client(SYN, b"")
-            .from_server(SYN | ACK, b"")
-            .from_client(ACK, b"")
+        self.client_sends(SYN, b"")
+            .server_sends(SYN | ACK, b"")
+            .client_sends(ACK, b"")
     }
 
     pub(crate) fn request(&mut self, data: &[u8]) -> &mut Self {
-        self.from_client(ACK, data)
+        self.client_sends(ACK, data)
     }
 
     pub(crate) fn response(&mut self, data: &[u8]) -> &mut Self {
-        self.from_server(ACK, data)
+        self.server_sends(ACK, data)
     }
 
     pub(crate) fn close(&mut self) -> &mut Self {
-        self.from_client(FIN | ACK, b"")
-            .from_server(FIN | ACK, b"")
-            .from_client(ACK, b"")
+        self.client_sends(FIN | ACK, b"")
+            .server_sends(FIN | ACK, b"")
+            .client_sends(ACK, b"")
     }
 
-    pub(crate) fn from_client(&mut self, flags: u8, data: &[u8]) -> &mut Self {
+    pub(crate) fn client_sends(&mut self, flags: u8, data: &[u8]) -> &mut Self {
         let ack = if flags & ACK == 0 {
             0
         } else {
@@ -69,7 +69,7 @@ impl Talk {
         self.push(packet)
     }
 
-    pub(crate) fn from_server(&mut self, flags: u8, data: &[u8]) -> &mut Self {
+    pub(crate) fn server_sends(&mut self, flags: u8, data: &[u8]) -> &mut Self {
         let ack = if flags & ACK == 0 {
             0
         } else {
