@@ -7,14 +7,14 @@ use crate::exchange::{Message, Method};
 
 impl Http {
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
-        self.flag_current(side, Flags::GAP);
         let lane = self.lane(side);
         let from = lane.position;
         if lane.state == State::Body
             && let Some(end) = gap.end()
             && let Some(over) = lane.body.pass(from, end)
         {
-            // Within a body: nothing is lost but content.
+            // Within a body of known extent: nothing is lost but content, of which a span says
+            // nothing. It would not even be known here had the skip over it been asked for earlier.
             lane.position = end;
             lane.time = gap.time;
             match (over, side) {
@@ -24,6 +24,8 @@ impl Http {
             }
             return;
         }
+        self.flag_current(side, Flags::GAP);
+        let lane = self.lane(side);
         if let Some(end) = gap.end() {
             lane.position = end;
         }
