@@ -5,6 +5,7 @@
 //! only files elsewhere (containers, bundled libraries) have to be found in a process first.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,14 @@ const MAX_ENTRIES: usize = 65_536;
 
 /// Paths of files named like TLS libraries, each real file once.
 pub(super) fn find(proc_root: &Path) -> Vec<PathBuf> {
-    let root = proc_root.join("1/root");
+    let mut root = proc_root.join("1/root");
+    if let Err(error) = std::fs::read_dir(&root)
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        // A sandbox can keep the first process to itself; then this program's own root is what
+        // there is, and outside of containers it is the same.
+        root = PathBuf::from("/");
+    }
     let mut found: Vec<PathBuf> = DIRECTORIES
         .iter()
         .filter_map(|directory| std::fs::read_dir(root.join(directory)).ok())
