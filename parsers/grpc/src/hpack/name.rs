@@ -1,0 +1,154 @@
+//! The names of fields that a span can need, and the static table.
+
+/// The name of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// One that is of no interest.
+    Other,
+    /// It stands in a table entry that was never seen.
+    Unknown,
+    Method,
+    Path,
+    Scheme,
+    Authority,
+    Status,
+    Host,
+    ContentType,
+    UserAgent,
+    Traceparent,
+    GrpcStatus,
+    GrpcMessage,
+    GrpcTimeout,
+    GrpcEncoding,
+}
+
+/// The longest of the names below.
+pub(crate) const LONGEST_NAME: usize = 13;
+
+impl Name {
+    pub(crate) fn of(name: &[u8]) -> Self {
+        match name {
+            b":method" => Self::Method,
+            b":path" => Self::Path,
+            b":scheme" => Self::Scheme,
+            b":authority" => Self::Authority,
+            b":status" => Self::Status,
+            b"host" => Self::Host,
+            b"content-type" => Self::ContentType,
+            b"user-agent" => Self::UserAgent,
+            b"traceparent" => Self::Traceparent,
+            b"grpc-status" => Self::GrpcStatus,
+            b"grpc-message" => Self::GrpcMessage,
+            b"grpc-timeout" => Self::GrpcTimeout,
+            b"grpc-encoding" => Self::GrpcEncoding,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether its value is of interest.
+    pub(crate) fn is_wanted(self) -> bool {
+        !matches!(self, Self::Other | Self::Unknown)
+    }
+}
+
+/// An entry of the static table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StaticEntry {
+    pub(crate) name: Name,
+    pub(crate) name_bytes: u32,
+    pub(crate) value: &'static [u8],
+}
+
+/// The entry with this index, counted from 1.
+pub(crate) fn static_entry(index: u32) -> Option<StaticEntry> {
+    let &(name, text, value) = STATIC.get(usize::try_from(index).ok()?.checked_sub(1)?)?;
+    Some(StaticEntry {
+        name,
+        name_bytes: u32::try_from(text.len()).ok()?,
+        value: value.as_bytes(),
+    })
+}
+
+/// Entries of the static table.
+pub(crate) const STATIC_ENTRIES: u32 = 61;
+
+/// RFC 7541, appendix A.
+static STATIC: [(Name, &str, &str); STATIC_ENTRIES as usize] = [
+    (Name::Authority, ":authority", ""),
+    (Name::Method, ":method", "GET"),
+    (Name::Method, ":method", "POST"),
+    (Name::Path, ":path", "/"),
+    (Name::Path, ":path", "/index.html"),
+    (Name::Scheme, ":scheme", "http"),
+    (Name::Scheme, ":scheme", "https"),
+    (Name::Status, ":status", "200"),
+    (Name::Status, ":status", "204"),
+    (Name::Status, ":status", "206"),
+    (Name::Status, ":status", "304"),
+    (Name::Status, ":status", "400"),
+    (Name::Status, ":status", "404"),
+    (Name::Status, ":status", "500"),
+    (Name::Other, "accept-charset", ""),
+    (Name::Other, "accept-encoding", "gzip, deflate"),
+    (Name::Other, "accept-language", ""),
+    (Name::Other, "accept-ranges", ""),
+    (Name::Other, "accept", ""),
+    (Name::Other, "access-control-allow-origin", ""),
+    (Name::Other, "age", ""),
+    (Name::Other, "allow", ""),
+    (Name::Other, "authorization", ""),
+    (Name::Other, "cache-control", ""),
+    (Name::Other, "content-disposition", ""),
+    (Name::Other, "content-encoding", ""),
+    (Name::Other, "content-language", ""),
+    (Name::Other, "content-length", ""),
+    (Name::Other, "content-location", ""),
+    (Name::Other, "content-range", ""),
+    (Name::ContentType, "content-type", ""),
+    (Name::Other, "cookie", ""),
+    (Name::Other, "date", ""),
+    (Name::Other, "etag", ""),
+    (Name::Other, "expect", ""),
+    (Name::Other, "expires", ""),
+    (Name::Other, "from", ""),
+    (Name::Host, "host", ""),
+    (Name::Other, "if-match", ""),
+    (Name::Other, "if-modified-since", ""),
+    (Name::Other, "if-none-match", ""),
+    (Name::Other, "if-range", ""),
+    (Name::Other, "if-unmodified-since", ""),
+    (Name::Other, "last-modified", ""),
+    (Name::Other, "link", ""),
+    (Name::Other, "location", ""),
+    (Name::Other, "max-forwards", ""),
+    (Name::Other, "proxy-authenticate", ""),
+    (Name::Other, "proxy-authorization", ""),
+    (Name::Other, "range", ""),
+    (Name::Other, "referer", ""),
+    (Name::Other, "refresh", ""),
+    (Name::Other, "retry-after", ""),
+    (Name::Other, "server", ""),
+    (Name::Other, "set-cookie", ""),
+    (Name::Other, "strict-transport-security", ""),
+    (Name::Other, "transfer-encoding", ""),
+    (Name::UserAgent, "user-agent", ""),
+    (Name::Other, "vary", ""),
+    (Name::Other, "via", ""),
+    (Name::Other, "www-authenticate", ""),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_static_table_knows_the_names() {
+        for (name, text, _) in STATIC {
+            assert_eq!(Name::of(text.as_bytes()), name);
+            assert!(!name.is_wanted() || text.len() <= LONGEST_NAME);
+        }
+        assert!(static_entry(0).is_none());
+        assert!(static_entry(62).is_none());
+        assert_eq!(static_entry(61).unwrap().name_bytes, 16);
+    }
+}

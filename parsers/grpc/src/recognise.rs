@@ -1,0 +1,114 @@
+//! Is this HTTP/2? On a connection seen from its beginning the client's preface tells. One that was
+//! joined in the middle is recognised by its frames, and by what they hold which side is the client.
+
+use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition, fact};
+
+use crate::frame::{HEADER_BYTES, Header, PREFACE};
+use crate::seek::{Evidence, Test, test};
+
+/// The preface; or a frame of less than 64 KiB, of a kind below 16, on a stream below 2^31.
+pub(crate) const PATTERNS: &[Pattern] = &[
+    Pattern {
+        side: PatternSide::Either,
+        offset: 0,
+        mask: &[0xff; 14],
+        value: b"PRI * HTTP/2.0",
+    },
+    Pattern {
+        side: PatternSide::Either,
+        offset: 0,
+        mask: &[0xff, 0, 0, 0xf0, 0, 0x80],
+        value: &[0; 6],
+    },
+];
+
+/// No other protocol begins like this.
+const CERTAIN: u8 = 99;
+
+/// Header blocks that can be decoded.
+const LIKELY: u8 = 90;
+
+/// Several frames without such.
+const POSSIBLE: u8 = 70;
+
+/// Frames of a certain form, without a header block, that are enough.
+const FRAMES: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Nothing,
+    No,
+    Undecided,
+    Preface,
+    Request,
+    Response,
+    Frames,
+}
+
+pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
+    let yes = |confidence, swapped| Recognition::Yes {
+        confidence,
+        swapped,
+        protocol: 0,
+    };
+    let partial = |bytes: &[u8]| !bytes.is_empty() && PREFACE.starts_with(bytes);
+    let sides = (look(prefix.client), look(prefix.server));
+    match sides {
+        (Look::Preface, Look::Preface) => return Recognition::No,
+        (Look::Preface, _) => return yes(CERTAIN, false),
+        (_, Look::Preface) => return yes(CERTAIN, true),
+        _ if partial(prefix.client) || partial(prefix.server) => return Recognition::NeedMore,
+        _ => {}
+    }
+    if !prefix.facts.is_true(fact::MID_STREAM) {
+        // From its beginning the client has to begin with the preface; the server may go first.
+        return match sides {
+            (Look::Nothing, Look::Response) => yes(LIKELY, false),
+            (Look::Nothing | Look::Undecided | Look::Frames, Look::Nothing)
+            | (Look::Nothing, Look::Undecided | Look::Frames) => Recognition::NeedMore,
+            _ => Recognition::No,
+        };
+    }
+    match sides {
+        (Look::Request, Look::Request) | (Look::Response, Look::Response) => Recognition::No,
+        (Look::Request, _) | (_, Look::Response) => yes(LIKELY, false),
+        (_, Look::Request) | (Look::Response, _) => yes(LIKELY, true),
+        // A side that begins in the middle of a frame says nothing.
+        (Look::Frames, _) | (_, Look::Frames) => yes(POSSIBLE, false),
+        (Look::No, Look::No | Look::Nothing) | (Look::Nothing, Look::No) => Recognition::No,
+        _ => Recognition::NeedMore,
+    }
+}
+
+fn look(bytes: &[u8]) -> Look {
+    if bytes.is_empty() {
+        return Look::Nothing;
+    }
+    if bytes.starts_with(PREFACE) {
+        return Look::Preface;
+    }
+    if PREFACE.starts_with(bytes) {
+        return Look::Undecided;
+    }
+    let mut rest = bytes;
+    let mut frames = 0u32;
+    while !rest.is_empty() {
+        match test(rest) {
+            Test::No => return Look::No,
+            Test::Wait => break,
+            Test::Yes(Evidence::Request) => return Look::Request,
+            Test::Yes(Evidence::Response) => return Look::Response,
+            Test::Yes(Evidence::Form) => frames = frames.saturating_add(1),
+            Test::Yes(Evidence::Weak) => {}
+        }
+        let len = Header::read(rest).map_or(0, |header| header.len as usize);
+        rest = rest
+            .get(HEADER_BYTES.saturating_add(len)..)
+            .unwrap_or_default();
+    }
+    if frames >= FRAMES {
+        Look::Frames
+    } else {
+        Look::Undecided
+    }
+}
