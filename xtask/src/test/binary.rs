@@ -47,22 +47,15 @@ struct Profile {
     test: bool,
 }
 
-/// Builds the test programs of the packages that `selection` names to cargo.
-pub(super) fn build(
-    selection: &[&str],
-    workspace: &Workspace,
-    terminal: &Terminal,
-) -> Result<Vec<TestBinary>> {
+/// Builds the test programs of the workspace.
+pub(super) fn build(workspace: &Workspace, terminal: &Terminal) -> Result<Vec<TestBinary>> {
     let mut cargo = build::host("test", workspace);
-    cargo
-        .args(["--no-run", "--message-format=json-render-diagnostics"])
-        .args(selection);
-    let what = if selection.contains(&"xtask") {
-        "test program of xtask"
-    } else {
-        "test programs"
-    };
-    let finished = command::step(what, &mut cargo, terminal)?;
+    cargo.args([
+        "--workspace",
+        "--no-run",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let finished = command::step("test programs", &mut cargo, terminal)?;
     let mut binaries = Vec::new();
     for line in finished
         .standard_output
@@ -123,7 +116,12 @@ impl TestBinary {
         }
     }
 
-    pub(super) fn run(&self, filters: &[String], terminal: &Terminal) -> Result<Report> {
+    pub(super) fn run(
+        &self,
+        filters: &[String],
+        workspace: &Workspace,
+        terminal: &Terminal,
+    ) -> Result<Report> {
         let directory = self
             .manifest
             .parent()
@@ -134,6 +132,7 @@ impl TestBinary {
             .args(filters)
             .current_dir(directory)
             .env("CARGO_MANIFEST_DIR", directory)
+            .env("WIRESPAN_ARTEFACTS", workspace.artefacts())
             .env("PATH", toolchain::path_with_tools());
         if self.is_serial() {
             program.arg("--test-threads=1");

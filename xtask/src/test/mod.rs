@@ -38,14 +38,13 @@ pub(crate) fn run(
     setup::ensure(Purpose::Test, workspace, terminal)?;
     build::run(workspace, terminal)?;
     terminal.title("test");
-    let mut binaries = binary::build(&["--workspace", "--exclude", "xtask"], workspace, terminal)?;
-    binaries.extend(binary::build(&["--package", "xtask"], workspace, terminal)?);
+    let mut binaries = binary::build(workspace, terminal)?;
     // Quick ones first: who broke something there need not wait for the servers.
     binaries.sort_by_key(TestBinary::is_serial);
 
     let mut summary = Summary::default();
     for binary in &binaries {
-        let report = binary.run(&options.filters, terminal)?;
+        let report = binary.run(&options.filters, workspace, terminal)?;
         show(&binary.title(), &report, terminal);
         summary.add(&binary.id(), report);
     }
@@ -92,14 +91,7 @@ fn show(title: &str, report: &Report, terminal: &Terminal) {
 fn documentation(filters: &[String], workspace: &Workspace, terminal: &Terminal) -> Result<Report> {
     let mut cargo = build::host("test", workspace);
     cargo
-        .args([
-            "--doc",
-            "--workspace",
-            "--exclude",
-            "xtask",
-            "--no-fail-fast",
-            "--",
-        ])
+        .args(["--doc", "--workspace", "--no-fail-fast", "--"])
         .args(filters);
     let finished = command::capture(
         "documentation tests",

@@ -65,7 +65,7 @@ pub(crate) struct Bench {
 /// `None` when these tests are left out on purpose.
 pub(crate) fn config() -> Option<LiveConfig> {
     if std::env::var_os("WIRESPAN_SKIP_KERNEL").is_some_and(|value| value == "1") {
-        eprintln!("left out: WIRESPAN_SKIP_KERNEL=1");
+        eprintln!("SKIPPED: WIRESPAN_SKIP_KERNEL=1");
         return None;
     }
     let directory = std::env::var_os("WIRESPAN_ARTEFACTS").map_or_else(
