@@ -11,7 +11,7 @@ use crate::bindings::{Event, Fact, Manifest, Output, Parser, ParserPre, Verdict}
 use crate::engine::Engine;
 use crate::fault::{Fault, OutOfTime};
 use crate::limits::{self, HOSTCALL_FUEL, Limits, TABLE_ELEMENTS};
-use crate::ticker::Ticker;
+use crate::ticker::{Calling, Ticker};
 
 /// What the host keeps beside an instance.
 #[derive(Debug)]
@@ -88,8 +88,10 @@ impl Instance {
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.epoch_deadline_callback(|mut context| tick(context.data_mut()));
         store.set_epoch_deadline(1);
-        engine.ticker.calling();
-        match pre.instantiate(&mut store) {
+        let calling = engine.ticker.calling();
+        let instantiated = pre.instantiate(&mut store);
+        drop(calling);
+        match instantiated {
             Ok(parser) => Ok(Self {
                 store,
                 parser,
@@ -110,8 +112,9 @@ impl Instance {
     }
 
     pub(crate) fn describe(&mut self) -> Result<Manifest, Fault> {
-        self.begin(self.store.data().budget);
+        let calling = self.begin(self.store.data().budget);
         let result = self.parser.call_describe(&mut self.store);
+        drop(calling);
         self.end(result)
     }
 
@@ -123,10 +126,11 @@ impl Instance {
         facts: &[Fact],
         texts: &[u8],
     ) -> Result<Verdict, Fault> {
-        self.begin(budget);
+        let calling = self.begin(budget);
         let result = self
             .parser
             .call_recognise(&mut self.store, client, server, facts, texts);
+        drop(calling);
         self.end(result)
     }
 
@@ -138,19 +142,20 @@ impl Instance {
         facts: &[Fact],
         bytes: &[u8],
     ) -> Result<Output, Fault> {
-        self.begin(budget);
+        let calling = self.begin(budget);
         let result = self
             .parser
             .call_process(&mut self.store, now, events, facts, bytes);
+        drop(calling);
         self.end(result)
     }
 
-    fn begin(&mut self, budget: Duration) {
+    fn begin(&mut self, budget: Duration) -> Calling {
         let guest = self.store.data_mut();
         guest.budget = budget;
         guest.since = None;
         self.store.set_epoch_deadline(1);
-        self.ticker.calling();
+        self.ticker.calling()
     }
 
     fn end<T>(&self, result: wasmtime::Result<T>) -> Result<T, Fault> {

@@ -29,6 +29,13 @@ enum Outcome {
     Nobody,
 }
 
+/// A parser that says yes. The greater rank wins: origin, then confidence, then a usual port, then
+/// the order given.
+struct Claim {
+    rank: (Reverse<Origin>, u8, bool, Reverse<usize>),
+    recognition: Recognition,
+}
+
 impl Worker {
     /// Tries to find a parser for what a connection has shown so far.
     pub(crate) fn recognise(&mut self, slot: u32) {
@@ -97,7 +104,7 @@ impl Worker {
         };
         let server_port = server_port.map(|address| address.port());
         let mut with_facts = false;
-        let mut best: Option<(Reverse<Origin>, u8, bool, Reverse<usize>, Recognition)> = None;
+        let mut best: Option<Claim> = None;
         let mut waiting: Option<Origin> = None;
         for (index, pool) in self.pools.iter_mut().enumerate() {
             let bit = 1u64 << (index % 64);
@@ -110,7 +117,7 @@ impl Worker {
                 .map_or(Origin::Plugin, |(_, origin)| *origin);
             if best
                 .as_ref()
-                .is_some_and(|(Reverse(found), ..)| *found < origin)
+                .is_some_and(|claim| claim.rank.0 > Reverse(origin))
             {
                 break;
             }
@@ -143,17 +150,10 @@ impl Worker {
                         Ok(bindings::Verdict::Yes(recognition)) => {
                             let usual = server_port
                                 .is_some_and(|port| pool.parser.manifest().ports.contains(&port));
-                            let rank = (
-                                Reverse(origin),
-                                recognition.confidence.min(100),
-                                usual,
-                                Reverse(index),
-                            );
-                            if best
-                                .as_ref()
-                                .is_none_or(|(o, c, u, i, _)| rank > (*o, *c, *u, *i))
-                            {
-                                best = Some((rank.0, rank.1, rank.2, rank.3, recognition));
+                            let confidence = recognition.confidence.min(100);
+                            let rank = (Reverse(origin), confidence, usual, Reverse(index));
+                            if best.as_ref().is_none_or(|claim| rank > claim.rank) {
+                                best = Some(Claim { rank, recognition });
                             }
                         }
                         Err(fault) => {
@@ -168,12 +168,16 @@ impl Worker {
         }
         match best {
             // Somebody who goes first may still want it.
-            Some((Reverse(origin), ..))
-                if waiting.is_some_and(|earlier| earlier < origin) && !connection.closed() =>
+            Some(claim)
+                if waiting.is_some_and(|earlier| Reverse(earlier) > claim.rank.0)
+                    && !connection.closed() =>
             {
                 Outcome::Undecided
             }
-            Some((_, _, _, Reverse(index), recognition)) => Outcome::Found(index, recognition),
+            Some(Claim {
+                rank: (.., Reverse(index)),
+                recognition,
+            }) => Outcome::Found(index, recognition),
             None if undecided => Outcome::Undecided,
             None => Outcome::Nobody,
         }

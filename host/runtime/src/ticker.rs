@@ -1,7 +1,7 @@
 //! The thread that moves the engine's epoch on while guest code runs, and sleeps when none does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const IDLE_TICKS: u32 = 50;
 #[derive(Debug, Default)]
 struct Shared {
     calls: AtomicU64,
+    /// Calls that have not returned. The thread never sleeps while there is one.
+    running: AtomicUsize,
     asleep: AtomicBool,
     stop: AtomicBool,
 }
@@ -43,13 +45,25 @@ impl Ticker {
         })
     }
 
-    /// Guest code is about to run. The order of the two accesses, here and in `tick`, is what keeps
-    /// the thread from sleeping through a call.
-    pub(crate) fn calling(&self) {
+    /// Guest code is about to run, until the guard is dropped. The order of the accesses, here and in
+    /// `tick`, is what keeps the thread from sleeping through a call.
+    pub(crate) fn calling(self: &Arc<Self>) -> Calling {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
         self.shared.calls.fetch_add(1, Ordering::SeqCst);
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
+        Calling(Arc::clone(&self.shared))
+    }
+}
+
+/// A call that has not returned.
+#[derive(Debug)]
+pub(crate) struct Calling(Arc<Shared>);
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -73,7 +87,8 @@ fn tick(engine: &EngineWeak, shared: &Shared) {
         engine.increment_epoch();
         drop(engine);
         let calls = shared.calls.load(Ordering::SeqCst);
-        idle = if calls == seen { idle + 1 } else { 0 };
+        let quiet = calls == seen && shared.running.load(Ordering::SeqCst) == 0;
+        idle = if quiet { idle + 1 } else { 0 };
         seen = calls;
         if idle < IDLE_TICKS {
             continue;
@@ -84,5 +99,29 @@ fn tick(engine: &EngineWeak, shared: &Shared) {
         }
         shared.asleep.store(false, Ordering::SeqCst);
         idle = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_moves_on_for_as_long_as_a_call_runs_and_rests_after_it() {
+        let engine = wasmtime::Engine::default();
+        let ticker = Arc::new(Ticker::start(engine.weak()).unwrap());
+        let asleep = || ticker.shared.asleep.load(Ordering::SeqCst);
+        let call = ticker.calling();
+        thread::sleep(TICK * IDLE_TICKS * 3);
+        assert!(!asleep());
+        drop(call);
+        while !asleep() {
+            thread::sleep(TICK);
+        }
+        let call = ticker.calling();
+        while asleep() {
+            thread::sleep(TICK);
+        }
+        drop(call);
     }
 }
