@@ -137,7 +137,7 @@ impl<P: Parser> Driver<P> {
                 }
             }
             EventKind::GapUnknown => {
-                batch.finish_skip(slot, conn, side, time);
+                batch.finish_skip(slot, conn, side);
                 let stream = stream_of(&mut slot.streams, side);
                 let gap = Gap {
                     position: stream.next,
@@ -151,7 +151,7 @@ impl<P: Parser> Driver<P> {
             EventKind::Skipped => {
                 let end = event.position.saturating_add(event.len);
                 batch.step_over(slot, conn, side, end, time, is_loss(event.cause));
-                batch.finish_skip(slot, conn, side, time);
+                batch.finish_skip(slot, conn, side);
             }
             EventKind::Secured => {
                 slot.streams = Default::default();
@@ -181,14 +181,14 @@ impl<P: Parser> Driver<P> {
             EventKind::Timer => batch.call(slot, conn, |parser, cx| parser.timer(time, cx)),
             EventKind::Evict => slot.parser.evict(),
             EventKind::End => {
-                batch.finish_skip(slot, conn, side, time);
+                batch.finish_skip(slot, conn, side);
                 batch.call(slot, conn, |parser, cx| {
                     parser.end(side, event.position, time, cx)
                 });
             }
             EventKind::Close => {
-                batch.finish_skip(slot, conn, Side::Client, time);
-                batch.finish_skip(slot, conn, Side::Server, time);
+                batch.finish_skip(slot, conn, Side::Client);
+                batch.finish_skip(slot, conn, Side::Server);
                 batch.call(slot, conn, |parser, cx| parser.close(event.cause, time, cx));
                 self.connections.remove(conn);
                 return;
@@ -443,15 +443,16 @@ impl Batch {
         let stream = stream_of(&mut slot.streams, side);
         if stream.is_skipping() && end > stream.next {
             stream.skip_lost |= lost;
+            stream.skip_time = time;
             stream.jump_to(end.min(stream.skip));
             if stream.next == stream.skip {
-                self.finish_skip(slot, conn, side, time);
+                self.finish_skip(slot, conn, side);
             }
         }
     }
 
     /// Tells the parser of a skip that has come to its end, if there is one.
-    fn finish_skip<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side, time: u64) {
+    fn finish_skip<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) {
         let stream = stream_of(&mut slot.streams, side);
         if stream.skip == 0 {
             return;
@@ -460,7 +461,7 @@ impl Batch {
         let skipped = Skipped {
             position: stream.skip_from,
             end,
-            time,
+            time: stream.skip_time,
             lost: stream.skip_lost,
         };
         stream.skip = 0;
@@ -514,16 +515,12 @@ impl Batch {
                 },
             );
             let stream = stream_of(&mut slot.streams, side);
-            if stream.skip != 0 && stream.skip <= stream.next {
-                let time = input.time_at(stream.skip.saturating_sub(1));
-                let skipped = Skipped {
-                    position: stream.skip_from,
-                    end: stream.skip,
-                    time,
-                    lost: stream.skip_lost,
-                };
-                stream.skip = 0;
-                self.call(slot, conn, |parser, cx| parser.skipped(side, skipped, cx));
+            if stream.skip != 0 {
+                let upto = stream.skip.min(stream.next);
+                stream.skip_time = input.time_at(upto.saturating_sub(1));
+                if stream.skip <= stream.next {
+                    self.finish_skip(slot, conn, side);
+                }
             }
             if stream_of(&mut slot.streams, side).consumed == before {
                 return progress;

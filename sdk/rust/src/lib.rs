@@ -54,6 +54,8 @@
 //! # fn main() {}
 //! ```
 
+#[cfg(test)]
+mod behaviour;
 mod connections;
 mod context;
 pub mod driver;

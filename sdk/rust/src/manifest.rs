@@ -134,9 +134,9 @@ impl Manifest {
 #[macro_export]
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident $attribute:literal, $example:literal, $cardinality:ident, $class:ident;)+) => {
-        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "counts the fields")]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, dead_code, reason = "counts the fields")]
         #[repr(u16)]
-        enum FieldIndex { $($name),+ }
+        enum FieldIndex { $($name,)+ FIELDSEND, FIELDS_END }
         $(
             $(#[doc = $doc])+
             pub(crate) const $name: $crate::Field<$crate::fields!(@marker $kind)> = $crate::Field::new(FieldIndex::$name as u16);

@@ -19,6 +19,8 @@ pub(crate) struct Stream {
     /// Not to be shown before it reaches this position.
     pub(crate) need: u64,
     pub(crate) skip_from: u64,
+    /// When the last byte passed that was shown or stepped over.
+    pub(crate) skip_time: u64,
     /// Bytes below this position are not wanted; 0 when nothing is skipped.
     pub(crate) skip: u64,
 }
