@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match make() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("captures: {error:#}");
+            eprintln!("make_captures: {error:#}");
             ExitCode::FAILURE
         }
     }
