@@ -269,6 +269,11 @@ impl Half {
             return;
         }
         emit.counters.seen = emit.counters.seen.saturating_add(len);
+        // They passed before what came behind them did, however late they were given up.
+        let time = self
+            .held
+            .first()
+            .map_or(time, |(_, behind)| behind.min(time));
         self.hand_on(
             Segment {
                 content: Content::Missing { len, cause },
@@ -320,7 +325,13 @@ impl Half {
     pub(crate) fn settle_proof(&mut self, time: Nanos, emit: &mut Emit<'_>) {
         if let Some(proof) = self.proof {
             let held = self.first_held().unwrap_or(u64::MAX);
-            self.skip_to(proof.position.min(held), GapCause::Packet, time, emit);
+            let acknowledged = proof.since.min(time);
+            self.skip_to(
+                proof.position.min(held),
+                GapCause::Packet,
+                acknowledged,
+                emit,
+            );
         }
     }
 
