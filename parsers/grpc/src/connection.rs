@@ -42,6 +42,8 @@ pub struct Http2 {
     pub(crate) resets: u32,
     /// Streams that are over since frames were lost, and not reported yet.
     pub(crate) stale: Vec<u32>,
+    /// When the last frame passed that was looked at.
+    pub(crate) now: u64,
     /// When the timer is to come; 0 when it is not set.
     pub(crate) timer: u64,
 }
@@ -89,6 +91,7 @@ impl Parser for Http2 {
             missed,
             resets: 0,
             stale: Vec::new(),
+            now: 0,
             timer: 0,
         };
         if joined {

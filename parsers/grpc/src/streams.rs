@@ -410,11 +410,10 @@ impl Http2 {
 
     /// Reports what is in flight as it is and gives the connection up.
     pub(crate) fn give_up(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
-        let time = self.client.time.max(self.server.time);
         for (_, mut call) in self.calls.take() {
             if !call.reported {
                 call.flag(Flags::UNFINISHED);
-                call.end = call.end.max(time).max(call.start);
+                call.end = call.end.max(self.now).max(call.start);
                 emit(&call, self.scene, cx);
             }
         }
@@ -434,6 +433,7 @@ impl Http2 {
     /// What outlived the limit is reported before anything that came later. The timer notices it,
     /// or the first frame after it: the spans are the same.
     pub(crate) fn on_time(&mut self, time: u64, cx: &mut Context<'_>) {
+        self.now = self.now.max(time);
         if self.timer != 0 && time >= self.timer {
             self.report_overdue(time, cx);
         }
