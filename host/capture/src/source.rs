@@ -69,7 +69,11 @@ pub trait Source {
     /// # Errors
     /// Only what ends the capture. Damage that leaves the rest readable is counted in
     /// [`Self::warnings`] and skipped.
-    fn poll(&mut self, wait: Duration, events: &mut Vec<SocketEvent>) -> Result<Progress, CaptureError>;
+    fn poll(
+        &mut self,
+        wait: Duration,
+        events: &mut Vec<SocketEvent>,
+    ) -> Result<Progress, CaptureError>;
 
     fn clock(&self) -> Clock;
 

@@ -86,7 +86,9 @@ fn meaning(flag: Flags) -> &'static str {
         Flags::MID_STREAM => {
             "The connection was joined after its beginning, and that touches this exchange."
         }
-        Flags::GAP => "Bytes that this span would tell of are missing. Content of a body whose extent is known is not among them.",
+        Flags::GAP => {
+            "Bytes that this span would tell of are missing. Content of a body whose extent is known is not among them."
+        }
         Flags::REQUEST_TRUNCATED => {
             "The request, or a value taken from it, was cut off by a limit."
         }
