@@ -18,8 +18,6 @@ pub(crate) enum Step {
     On,
     /// More bytes are needed.
     More,
-    /// Bytes up to this position are needed.
-    Need(u64),
     /// Nothing below this position is needed.
     Skip(u64),
     /// The connection is given away.
@@ -121,7 +119,6 @@ impl Parser for Http2 {
             cx.consumed(side, at);
         }
         match step {
-            Step::Need(to) => cx.need_to(side, to),
             Step::Skip(to) => cx.skip_to(side, to),
             Step::On | Step::More | Step::Done => {}
         }

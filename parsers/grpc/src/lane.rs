@@ -78,6 +78,8 @@ pub(crate) struct Lane {
     pub(crate) position: u64,
     pub(crate) time: u64,
     pub(crate) frame: Frame,
+    /// What came of a payload that is needed whole.
+    pub(crate) partial: Vec<u8>,
     pub(crate) block: Option<Box<Block>>,
     pub(crate) decoder: Decoder,
     /// Why fields of this direction may be unknown.
@@ -103,6 +105,7 @@ impl Lane {
             position: 0,
             time: 0,
             frame: Frame::default(),
+            partial: Vec::new(),
             block: None,
             decoder: Decoder::new(),
             lost: Flags::empty(),

@@ -34,6 +34,7 @@ impl Http2 {
     /// A part of a frame that is needed whole was lost; where it ends is known.
     fn lost_payload(&mut self, side: Side, time: u64, cx: &mut Context<'_>) {
         let lane = self.lane(side);
+        lane.partial = Vec::new();
         let frame = lane.frame;
         let header = frame.header;
         match header.kind {
@@ -91,6 +92,7 @@ impl Http2 {
         lane.state = State::Seek;
         lane.begun = true;
         lane.block = None;
+        lane.partial = Vec::new();
         lane.rejoin(Flags::GAP);
         self.lost_settings(side);
         if side == Side::Client {

@@ -153,17 +153,27 @@ impl Http2 {
         cx: &mut Context<'_>,
     ) -> Step {
         let frame = self.lane(side).frame;
-        let need = if frame.header.kind == Kind::GoAway {
-            frame.payload.saturating_add(GOAWAY_BYTES)
-        } else {
-            frame.end
+        let need = match frame.header.kind {
+            Kind::GoAway => frame.payload.saturating_add(GOAWAY_BYTES),
+            _ => frame.end,
         };
         let len = usize::try_from(need.saturating_sub(*at)).unwrap_or(usize::MAX);
-        let Some(payload) = input.from(*at).get(..len) else {
-            return Step::Need(need);
+        let bytes = input.from(*at);
+        let lane = self.lane(side);
+        let Some(payload) = bytes.get(..len) else {
+            // Kept here, so that a payload in many pieces is not shown again with each of them.
+            lane.partial.extend_from_slice(bytes);
+            *at = input.end();
+            return Step::More;
+        };
+        let mut partial = std::mem::take(&mut lane.partial);
+        let payload = if partial.is_empty() {
+            payload
+        } else {
+            partial.extend_from_slice(payload);
+            &partial
         };
         *at = need;
-        let lane = self.lane(side);
         lane.position = *at;
         lane.state = if need < frame.end {
             State::Skip
@@ -222,7 +232,11 @@ impl Http2 {
         let lane = self.lane(side);
         let (fragment, promised) = match header.kind {
             Kind::PushPromise => match promise(&header, payload) {
-                Some((promised, fragment)) if side == Side::Server => (fragment, Some(promised)),
+                Some((promised, fragment))
+                    if side == Side::Server && promised != 0 && promised.is_multiple_of(2) =>
+                {
+                    (fragment, Some(promised))
+                }
                 _ => return self.broken(side, "promise that cannot be", cx),
             },
             Kind::Headers => match headers_fragment(&header, payload) {

@@ -125,7 +125,7 @@ impl Http2 {
         time: u64,
         cx: &mut Context<'_>,
     ) -> Step {
-        if !promised.is_multiple_of(2) || promised == 0 || self.calls.get(promised).is_some() {
+        if self.calls.get(promised).is_some() {
             return Step::On;
         }
         let mut call = Call::new(Side::Server, opening.start, opening.start_time);
