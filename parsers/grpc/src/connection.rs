@@ -95,7 +95,7 @@ impl Parser for Http2 {
         if joined {
             connection.unseen.begin(0);
         } else if let Some(request) = opening.facts.text(fact::HANDOVER) {
-            connection.upgraded(request, opening.time);
+            connection.upgraded(request);
         }
         connection
     }

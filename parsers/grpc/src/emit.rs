@@ -222,11 +222,16 @@ fn http_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
 
 /// What both kinds of spans have.
 fn common(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
-    span.starts(call.position, call.start)
+    let start = if call.start == 0 {
+        call.end
+    } else {
+        call.start
+    };
+    span.starts(call.position, start)
         .side(call.side)
         .request_ends(call.request_end)
         .response_starts(call.response_start)
-        .ends(call.end.max(call.start))
+        .ends(call.end.max(start))
         .sizes(call.request.wire, call.response.wire)
         .flags(call.flags);
     if let Some(trace) = call.head.traceparent.get() {

@@ -5,7 +5,7 @@ use wirespan_sdk::{Context, Flags, Side};
 use crate::call::{Call, Phase};
 use crate::connection::{Http2, Step};
 use crate::emit::emit;
-use crate::frame::END_STREAM;
+use crate::frame::{END_STREAM, LARGEST_FRAME_BYTES};
 use crate::head::{Content, GrpcStatus, Head, Slot};
 use crate::hpack::{Name, Sink, Value};
 use crate::lane::{Frame, Opening};
@@ -148,6 +148,10 @@ impl Http2 {
             return Step::On;
         };
         call.response.wire = call.response.wire.saturating_add(opening.wire);
+        if call.start == 0 {
+            // Of an upgrade whose request came without its time.
+            call.start = opening.start_time;
+        }
         let interim = (100..200).contains(&head.status) && !opening.end_stream;
         if interim {
             return Step::On;
@@ -344,7 +348,7 @@ impl Http2 {
 
     /// A stream that an HTTP/1.1 request opened by an upgrade (RFC 7540, 3.2): its head, as the
     /// parser of HTTP/1 handed it over.
-    pub(crate) fn upgraded(&mut self, request: &[u8], time: u64) {
+    pub(crate) fn upgraded(&mut self, request: &[u8]) {
         let mut head = Head::default();
         let mut lines = request.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
         let mut first = lines.next().unwrap_or_default().splitn(2, |&b| b == b' ');
@@ -353,7 +357,7 @@ impl Http2 {
         let target = target.strip_suffix(b" HTTP/1.1").unwrap_or(target);
         head.field(Name::Path, Value::Bytes(target));
         head.field(Name::Scheme, Value::Static(b"http"));
-        let mut start = time;
+        let mut start = 0;
         for line in lines {
             let Some(colon) = line.iter().position(|&b| b == b':') else {
                 continue;
@@ -377,6 +381,9 @@ impl Http2 {
         call.request.phase = Phase::Over;
         // It was not sent in frames.
         call.request.incomplete = true;
+        // What its HTTP2-Settings allowed is not handed over.
+        self.server.decoder.allow_any();
+        self.server.largest = LARGEST_FRAME_BYTES;
         self.newest = 1;
         self.calls.insert(1, Box::new(call));
     }

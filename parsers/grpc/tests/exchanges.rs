@@ -319,7 +319,7 @@ fn a_pushed_response_has_the_promised_request() {
 #[test]
 fn an_upgrade_from_http1_is_answered_on_stream_1() {
     let mut peer = Peer::default();
-    let handover = "GET /a?b HTTP/1.1\r\nhost: shop.example:81\r\nuser-agent: curl/8\r\n\r\n";
+    let handover = "GET /a?b HTTP/1.1\r\nhost: shop.example:81\r\nuser-agent: curl/8\r\nstart-nanos: 500\r\n\r\n";
     let report = run(&closed(
         begun()
             .fact(fact::HANDOVER, 0, handover)
@@ -328,6 +328,7 @@ fn an_upgrade_from_http1_is_answered_on_stream_1() {
             .server(peer.status(3, END_STREAM, "204")),
     ));
     assert_eq!(lines(&report), ["GET /a?b 200", "GET /next 204"]);
+    assert_eq!(report.spans[0].start, 500);
     assert_eq!(report.spans[0].integer("server.port"), Some(81));
     assert_eq!(report.spans[0].text("user_agent.original"), Some("curl/8"));
 }

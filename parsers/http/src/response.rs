@@ -419,6 +419,7 @@ fn handover(exchange: &Exchange) -> Vec<u8> {
             head.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
     }
-    head.extend_from_slice(b"\r\n");
+    // When it began: a header that nobody sends.
+    head.extend_from_slice(format!("start-nanos: {}\r\n\r\n", exchange.start).as_bytes());
     head
 }

@@ -397,7 +397,10 @@ fn an_upgrade_to_http2_hands_the_request_over() {
         panic!("upgraded")
     };
     assert_eq!(protocol, "h2c");
-    assert_eq!(context, b"GET /h2 HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(
+        context,
+        b"GET /h2 HTTP/1.1\r\nhost: a\r\nstart-nanos: 1000\r\n\r\n"
+    );
 }
 
 #[test]
