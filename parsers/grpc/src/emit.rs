@@ -133,7 +133,7 @@ fn grpc_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
             (Some((Side::Client, _)), _) if !at_client => {}
             (Some((_, code)), _) | (None, Some(code)) => {
                 span.status(Status::Error)
-                    .text(ERROR_TYPE, error_name(code).unwrap_or("_OTHER").as_bytes());
+                    .text(ERROR_TYPE, unanswered(code));
             }
             (None, None) if has(call, Flags::RESET) => {
                 span.status(Status::Error).text(ERROR_TYPE, b"reset");
@@ -211,12 +211,22 @@ fn http_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
         (Some((Side::Client, _)), _) if !at_client => {}
         (Some((_, code)), _) | (None, Some(code)) => {
             span.status(Status::Error)
-                .text(ERROR_TYPE, error_name(code).unwrap_or("_OTHER").as_bytes());
+                .text(ERROR_TYPE, unanswered(code));
         }
         (None, None) if has(call, Flags::RESET) => {
             span.status(Status::Error).text(ERROR_TYPE, b"reset");
         }
         (None, None) => {}
+    }
+}
+
+/// Why there is no answer, by the error code of RST_STREAM or GOAWAY.
+fn unanswered(code: u32) -> &'static [u8] {
+    match error_name(code) {
+        // A server that goes away in order, or needs no more: for the stream it is the same.
+        Some("NO_ERROR") => b"REFUSED_STREAM",
+        Some(name) => name.as_bytes(),
+        None => b"_OTHER",
     }
 }
 

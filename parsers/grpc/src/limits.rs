@@ -38,6 +38,11 @@ pub(crate) const FALSE_STARTS: u8 = 16;
 /// newest are kept.
 pub(crate) const UNSEEN_RANGES: usize = 16;
 
+/// A header block that is decoded to find out whether it is one. Most are below 1 KiB; of a larger
+/// one the next frame tells. Bytes made to look like frames at every place cost no more than this
+/// much work each.
+pub(crate) const SEEK_BLOCK_BYTES: usize = 4 << 10;
+
 /// An exchange whose response began is reported after this many nanoseconds (60 s) even when the
 /// response goes on: people look at the last minutes, and a watch can last for days.
 pub(crate) const UNFINISHED_AFTER: u64 = 60_000_000_000;

@@ -12,6 +12,7 @@ use crate::frame::{
 };
 use crate::head::{Content, GrpcStatus, Head};
 use crate::hpack::Decoder;
+use crate::limits::SEEK_BLOCK_BYTES;
 
 /// Offset from where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,9 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
                     .and_then(number)
                     .is_some_and(|code| code <= 0xd),
         ),
-        Kind::Headers if header.has(END_HEADERS) => headers(&header, payload),
+        Kind::Headers if header.has(END_HEADERS) && payload.len() <= SEEK_BLOCK_BYTES => {
+            headers(&header, payload)
+        }
         Kind::Data | Kind::PushPromise | Kind::Headers | Kind::Priority => {
             Test::Yes(Evidence::Weak)
         }

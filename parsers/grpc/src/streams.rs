@@ -100,7 +100,7 @@ impl Http2 {
             return;
         };
         if head.unknown > 0 {
-            call.flag(lost);
+            call.flag(or(lost, Flags::REQUEST_TRUNCATED));
         }
         if opening.unordered {
             call.flag(Flags::ORDER_UNCERTAIN);
@@ -152,13 +152,14 @@ impl Http2 {
             // Of an upgrade whose request came without its time.
             call.start = opening.start_time;
         }
+        call.refused = None;
         let interim = (100..200).contains(&head.status) && !opening.end_stream;
         if interim {
             return Step::On;
         }
         if head.unknown > 0 {
             call.answer.unknown = true;
-            call.flag(lost);
+            call.flag(or(lost, Flags::RESPONSE_TRUNCATED));
         }
         if call.response.phase == Phase::Awaited
             || call.response_start != 0 && !call.answer.data && !opening.end_stream
@@ -472,4 +473,9 @@ impl Http2 {
             cx.wake_at(next);
         }
     }
+}
+
+/// Why a field is unknown: where nothing was missed, an entry was dropped for the sake of a limit.
+fn or(lost: Flags, limit: Flags) -> Flags {
+    if lost == Flags::empty() { limit } else { lost }
 }
