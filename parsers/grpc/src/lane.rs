@@ -94,6 +94,8 @@ pub(crate) struct Lane {
     pub(crate) begun: bool,
     /// The place was found by looking for frames, not known from the beginning.
     pub(crate) found: bool,
+    /// Bytes were passed over, read or lost: what comes is not the beginning of the side.
+    pub(crate) sought: bool,
     pub(crate) false_starts: u8,
 }
 
@@ -114,6 +116,7 @@ impl Lane {
             touched: false,
             begun: false,
             found: false,
+            sought: false,
             false_starts: 0,
         }
     }

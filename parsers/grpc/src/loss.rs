@@ -91,6 +91,7 @@ impl Http2 {
         let lane = self.lane(side);
         lane.state = State::Seek;
         lane.begun = true;
+        lane.sought = true;
         lane.block = None;
         lane.partial = Vec::new();
         lane.rejoin(Flags::GAP);

@@ -56,20 +56,24 @@ impl Http2 {
     }
 
     fn seek(&mut self, side: Side, input: &Input<'_>, at: &mut u64) -> Step {
-        let found = find(side, input.from(*at));
-        let (Found::Frame(offset) | Found::Preface(offset) | Found::Wait(offset)) = found;
-        *at = at.saturating_add(offset as u64);
+        let lane = self.lane(side);
+        let found = find(side, !lane.sought, input.from(*at));
+        if let Found::Frame(offset) | Found::Wait(offset) = found {
+            *at = at.saturating_add(offset as u64);
+            lane.sought |= offset > 0;
+        }
         match found {
             Found::Wait(_) => Step::More,
             Found::Frame(_) => {
                 let lane = self.lane(side);
                 lane.state = State::Frame;
                 lane.found = true;
+                lane.sought = true;
                 let time = input.time_at(*at);
                 self.found(side, time);
                 Step::On
             }
-            Found::Preface(_) => {
+            Found::Preface => {
                 // The beginning after all.
                 self.client = Lane {
                     touched: true,

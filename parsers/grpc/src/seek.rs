@@ -18,8 +18,8 @@ use crate::limits::SEEK_BLOCK_BYTES;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Frame(usize),
-    /// The beginning of the client's bytes.
-    Preface(usize),
+    /// The client's preface, at the first byte.
+    Preface,
     /// More bytes are needed to tell whether this is one; what is before is none.
     Wait(usize),
 }
@@ -43,18 +43,18 @@ pub(crate) enum Test {
     Yes(Evidence),
 }
 
-/// The first frame in `bytes`.
-pub(crate) fn find(side: Side, bytes: &[u8]) -> Found {
+/// The first frame in `bytes`. `first`: they are the first of their side, and may be its beginning.
+pub(crate) fn find(side: Side, first: bool, bytes: &[u8]) -> Found {
+    if side == Side::Client && first {
+        if bytes.starts_with(PREFACE) {
+            return Found::Preface;
+        }
+        if PREFACE.starts_with(bytes) {
+            return Found::Wait(0);
+        }
+    }
     let mut offset = 0;
     while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-        if side == Side::Client && rest.first() == PREFACE.first() {
-            if rest.starts_with(PREFACE) {
-                return Found::Preface(offset);
-            }
-            if PREFACE.starts_with(rest) {
-                return Found::Wait(offset);
-            }
-        }
         // Frames of the default size at most.
         if let &[0, 0..=0x40, ..] | &[0] = rest {
             let result = match test(rest) {
