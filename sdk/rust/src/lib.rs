@@ -99,6 +99,13 @@ pub use wirespan_contract::{VERSION, fact};
 // The generated code names the SDK by its crate name.
 extern crate self as wirespan_sdk;
 
+impl Default for Flags {
+    /// None.
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Side {
     /// The opposite end.
     #[must_use]

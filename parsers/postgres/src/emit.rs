@@ -1,0 +1,83 @@
+//! An exchange as a span.
+
+use wirespan_sdk::{Context, Flags, Status};
+
+use crate::fields::{
+    AFFECTED_ROWS, ERROR_TYPE, NAMESPACE, OPERATION, PARAMETERISED, QUERY, RETURNED_ROWS,
+    STATUS_CODE, SYSTEM,
+};
+use crate::queue::{Answer, Item, Pending};
+use crate::statements::Known;
+
+/// A command tag that is longer, or has other characters, is no name of an operation.
+const OPERATION_BYTES: usize = 32;
+
+pub(crate) fn exchange(
+    namespace: Option<&str>,
+    pending: &Pending,
+    answer: &Answer,
+    text: &Known,
+    cx: &mut Context<'_>,
+) {
+    if answer.reported {
+        return;
+    }
+    let operation = operation(answer, text);
+    let mut span = cx.span(operation.unwrap_or(b"postgresql"));
+    let mut flags = pending.flags | answer.flags;
+    if text.as_ref().is_some_and(|text| text.truncated) {
+        flags = flags | Flags::REQUEST_TRUNCATED;
+    }
+    span.starts(pending.position, pending.start)
+        .request_ends(pending.end)
+        .response_starts(answer.start)
+        .ends(answer.end.max(pending.end))
+        .sizes(pending.bytes, answer.bytes)
+        .flags(flags)
+        .text(SYSTEM, b"postgresql");
+    if let Some(text) = text {
+        span.text(QUERY, &text.text);
+        span.truth(PARAMETERISED, matches!(pending.item, Item::Execute(_)));
+    }
+    if let Some(operation) = operation {
+        span.text(OPERATION, operation);
+    }
+    if let Some(namespace) = namespace {
+        span.text(NAMESPACE, namespace.as_bytes());
+    }
+    if answer.result {
+        span.count(RETURNED_ROWS, answer.rows);
+    }
+    if let Some(affected) = answer.affected {
+        span.count(AFFECTED_ROWS, affected);
+    }
+    if answer.error {
+        span.status(Status::Error);
+        if let Some(code) = &answer.code {
+            span.text(STATUS_CODE, code);
+        }
+        span.text(
+            ERROR_TYPE,
+            answer.code.as_ref().map_or(b"_OTHER", |code| &code[..]),
+        );
+    } else if flags.bits() & Flags::RESET.bits() != 0 {
+        span.status(Status::Error).text(ERROR_TYPE, b"reset");
+    }
+    span.emit();
+}
+
+/// What one command did, where the tag and the statement agree: a tag alone can be that of a
+/// command within the command (EXECUTE, CREATE TABLE AS).
+fn operation<'a>(answer: &'a Answer, text: &Known) -> Option<&'a [u8]> {
+    let command = &*answer.command;
+    let fits = |b: &u8| b.is_ascii_uppercase() || *b == b' ';
+    if answer.commands != 1 || command.len() > OPERATION_BYTES || !command.iter().all(fits) {
+        return None;
+    }
+    let text = text.as_ref()?.text.trim_ascii_start();
+    let (begin, rest) = text.split_at_checked(command.len())?;
+    let ends = rest
+        .first()
+        .is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'_');
+    (ends && !command.is_empty() && begin.eq_ignore_ascii_case(command)).then_some(command)
+}

@@ -1,0 +1,23 @@
+//! PostgreSQL's frontend/backend protocol 3 as spans: one for each simple query and each execution.
+//!
+//! The server answers strictly in the order of the client's messages, so a connection is two lanes
+//! and one queue: `client` puts in what waits for an answer, `server` takes it out. Rows, copied
+//! data and passwords are stepped over by their length. Where bytes were missed, `loss` finds the
+//! messages of both sides again before anything is said of them.
+
+mod client;
+mod connection;
+mod emit;
+mod fields;
+mod lane;
+mod limits;
+mod loss;
+mod queue;
+mod recognise;
+mod server;
+mod statements;
+mod wire;
+
+pub use connection::Postgres;
+
+wirespan_sdk::export!(Postgres);

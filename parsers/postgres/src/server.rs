@@ -1,0 +1,290 @@
+//! The server's messages: each answers the first in the queue, or nothing.
+
+use wirespan_sdk::{Context, Flags};
+
+use crate::connection::{Postgres, Step, Trust};
+use crate::emit;
+use crate::lane::Message;
+use crate::limits::UNFINISHED_AFTER;
+use crate::queue::{Answer, Failure, Item, Pending};
+use crate::wire::{self, sqlstate};
+
+/// What a message means to the exchange it belongs to.
+enum Turn {
+    /// It goes on.
+    On,
+    /// It is over.
+    Over,
+    /// It is over, and the server skips what was sent with it.
+    Failed,
+    /// The message does not belong to it.
+    Foreign,
+}
+
+impl Postgres {
+    pub(crate) fn server_message(
+        &mut self,
+        message: Message,
+        body: Option<&[u8]>,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        let tag = message.header.tag;
+        if matches!(tag, b'N' | b'A' | b'S') {
+            return Step::On; // at any time, asked for by nobody
+        }
+        let lost = self.trust == Trust::Lost;
+        let item = match self.queue.front().map(|pending| &pending.item) {
+            Some(Item::Lost) => return self.orphan(tag, body),
+            _ if lost => return self.orphan(tag, body),
+            Some(item) => item,
+            // A server that ends the session says why.
+            None if tag == b'E' || self.trust != Trust::Sure => return Step::On,
+            None => return self.fall_out(cx),
+        };
+        match (tag, item) {
+            (b'R' | b'K' | b'v', Item::Startup) => return Step::On,
+            (b'R' | b'K' | b'v', _) => return self.fall_out(cx),
+            (_, Item::Encryption) => {
+                self.pop();
+                return Step::On;
+            }
+            _ => {}
+        }
+        if self.failure.is_some() {
+            return match tag {
+                b'Z' => self.end_group(message, body, cx),
+                b'E' => Step::On,
+                _ => self.fall_out(cx),
+            };
+        }
+        match self.advance(message, body, cx) {
+            Turn::On => Step::On,
+            Turn::Foreign => self.fall_out(cx),
+            Turn::Failed => {
+                let answer = std::mem::take(&mut self.answer);
+                let sent = self.queue.len();
+                self.failure = Some(Failure { answer, sent });
+                Step::On
+            }
+            Turn::Over => {
+                if let Some((pending, answer)) = self.pop() {
+                    self.finish(pending, answer, message, body, cx);
+                }
+                Step::On
+            }
+        }
+    }
+
+    /// Notes what the message says in the answer to the first in the queue.
+    fn advance(&mut self, message: Message, body: Option<&[u8]>, cx: &mut Context<'_>) -> Turn {
+        let Some(pending) = self.queue.front() else {
+            return Turn::Foreign;
+        };
+        let answer = &mut self.answer;
+        let whole = matches!(pending.item, Item::Query(_) | Item::Function);
+        let runs = whole || matches!(pending.item, Item::Execute(_));
+        let turn = match (message.header.tag, &pending.item) {
+            (b'Z', item) if item.is_ended_by_ready() => Turn::Over,
+            (b'E', Item::Query(_) | Item::Function | Item::Startup | Item::Sync) => {
+                note_error(answer, body);
+                Turn::On
+            }
+            (b'E', _) => {
+                note_error(answer, body);
+                Turn::Failed
+            }
+            (b'1', Item::Parse { .. })
+            | (b'2', Item::Bind { .. })
+            | (b'3', Item::CloseStatement(_) | Item::ClosePortal(_))
+            | (b'T' | b'n', Item::DescribeStatement(_) | Item::DescribePortal(_)) => Turn::Over,
+            (b't', Item::DescribeStatement(_)) => Turn::On,
+            (b'T', _) if whole => {
+                answer.result = true;
+                Turn::On
+            }
+            (b'D', _) if runs => {
+                answer.result = true;
+                answer.rows = answer.rows.saturating_add(1);
+                Turn::On
+            }
+            (b'C', _) if runs => {
+                note_command(answer, body);
+                if whole { Turn::On } else { Turn::Over }
+            }
+            (b'I' | b's', Item::Execute(_)) => {
+                answer.result |= message.header.tag == b's';
+                Turn::Over
+            }
+            (b'I', Item::Query(_)) | (b'V', Item::Function) => Turn::On,
+            (b'G', _) if runs => {
+                answer.copy_in = true;
+                Turn::On
+            }
+            (b'W', _) if runs => {
+                answer.copy_both = true;
+                let start = if answer.start == 0 {
+                    message.start
+                } else {
+                    answer.start
+                };
+                cx.wake_at(start.saturating_add(UNFINISHED_AFTER));
+                Turn::On
+            }
+            (b'H' | b'd' | b'c', _) if runs => Turn::On,
+            _ => Turn::Foreign,
+        };
+        if !matches!(turn, Turn::Foreign) {
+            if answer.start == 0 {
+                answer.start = message.start;
+            }
+            answer.end = message.end;
+            answer.bytes = answer.bytes.saturating_add(message.header.len());
+        }
+        turn
+    }
+
+    /// The first of the queue is done with: names change, an exchange is reported.
+    fn finish(
+        &mut self,
+        pending: Pending,
+        mut answer: Answer,
+        message: Message,
+        body: Option<&[u8]>,
+        cx: &mut Context<'_>,
+    ) {
+        self.note_deallocation(&answer);
+        let namespace = self.namespace.as_deref();
+        match &pending.item {
+            Item::Query(text) => {
+                emit::exchange(namespace, &pending, &answer, text, cx);
+                // A simple query takes the unnamed statement and portal with it.
+                self.statements.remove(b"");
+                self.portals.remove(b"");
+            }
+            Item::Function => emit::exchange(namespace, &pending, &answer, &None, cx),
+            // What could not be committed failed after its executions had succeeded.
+            Item::Sync if answer.error => {
+                emit::exchange(namespace, &pending, &answer, &None, cx);
+            }
+            Item::Execute(portal) => {
+                answer.result |= matches!(&*answer.command, b"SELECT" | b"FETCH" | b"SHOW");
+                let text = portal.as_ref().and_then(|name| self.portals.get(name));
+                emit::exchange(namespace, &pending, &answer, &text, cx);
+            }
+            Item::Parse {
+                name: Some(name),
+                text,
+            } => match text {
+                Some(text) => self.statements.set(name.clone(), text.clone()),
+                None => self.statements.remove(name),
+            },
+            Item::Bind {
+                portal: Some(portal),
+                statement,
+            } => {
+                let text = statement
+                    .as_ref()
+                    .and_then(|name| self.statements.get(name));
+                match text {
+                    Some(text) => self.portals.set(portal.clone(), text),
+                    None => self.portals.remove(portal),
+                }
+            }
+            Item::CloseStatement(Some(name)) => self.statements.remove(name),
+            Item::ClosePortal(Some(name)) => self.portals.remove(name),
+            // It may have been any.
+            Item::CloseStatement(None) | Item::Parse { name: None, .. } => self.statements.clear(),
+            Item::ClosePortal(None) | Item::Bind { portal: None, .. } => self.portals.clear(),
+            _ => {}
+        }
+        if message.header.tag == b'Z' {
+            self.ready(body);
+        }
+    }
+
+    /// After a ReadyForQuery both sides are in step.
+    fn ready(&mut self, body: Option<&[u8]>) {
+        self.trust = Trust::Sure;
+        self.confirmed = true;
+        self.logged_in = true;
+        self.out_of_step = 0;
+        if !matches!(body.and_then(|body| body.first()), Some(b'T' | b'E')) {
+            self.portals.clear(); // portals end with their transaction
+        }
+    }
+
+    /// The ReadyForQuery after something in an extended query failed.
+    fn end_group(&mut self, message: Message, body: Option<&[u8]>, cx: &mut Context<'_>) -> Step {
+        let sync = self.queue.iter().position(|p| matches!(p.item, Item::Sync));
+        let Some(sync) = sync else {
+            return self.fall_out(cx);
+        };
+        let mut group = Vec::with_capacity(sync);
+        while group.len() <= sync
+            && let Some((pending, _)) = self.pop()
+        {
+            group.push(pending);
+        }
+        let failure = self.failure.take();
+        self.report_group(&group, failure, Flags::NO_RESPONSE, message.end, cx);
+        self.ready(body);
+        Step::On
+    }
+
+    /// A message that answers something unseen.
+    fn orphan(&mut self, tag: u8, body: Option<&[u8]>) -> Step {
+        self.trust = Trust::Lost;
+        let deallocates = match (tag, body.and_then(wire::tag)) {
+            (b'C', Some((command, _))) => is_deallocation(command),
+            (b'C', None) => true,
+            _ => tag == b'3',
+        };
+        self.redefined |= deallocates;
+        Step::On
+    }
+
+    /// Deallocated names can be given to other texts by SQL, which is seen by its tag alone.
+    fn note_deallocation(&mut self, answer: &Answer) {
+        if answer.commands == 0 {
+            return;
+        }
+        match &*answer.command {
+            b"DISCARD ALL" | b"DEALLOCATE ALL" | b"DISCARD PLANS" => self.statements.clear(),
+            b"DEALLOCATE" => self.deallocated = true,
+            b"PREPARE" if self.deallocated => self.statements.clear(),
+            // Not all tags of several commands are kept.
+            _ if answer.deallocates => self.statements.clear(),
+            _ => {}
+        }
+    }
+}
+
+fn is_deallocation(command: &[u8]) -> bool {
+    command.starts_with(b"DEALLOCATE") || command.starts_with(b"DISCARD")
+}
+
+fn note_error(answer: &mut Answer, body: Option<&[u8]>) {
+    answer.error = true;
+    if answer.code.is_none() {
+        answer.code = body.and_then(sqlstate);
+    }
+}
+
+fn note_command(answer: &mut Answer, body: Option<&[u8]>) {
+    answer.deallocates |= is_deallocation(&answer.command);
+    answer.commands = answer.commands.saturating_add(1);
+    let Some((command, count)) = body.and_then(wire::tag) else {
+        answer.command = Box::default();
+        return;
+    };
+    answer.copy_in = false;
+    if let Some(count) = count
+        && matches!(
+            command,
+            b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE" | b"COPY"
+        )
+    {
+        answer.affected = Some(answer.affected.unwrap_or(0).saturating_add(count));
+    }
+    answer.command = command.into();
+}

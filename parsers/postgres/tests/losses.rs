@@ -1,0 +1,123 @@
+//! What was not seen: connections joined in the middle, gaps, restarts.
+
+#[expect(dead_code, reason = "not all messages are needed here")]
+mod messages;
+
+use messages::{complete, execute_all, executed, query, ready, row, rows, started, sync};
+use wirespan_parser_postgres::Postgres;
+use wirespan_sdk::testkit::{Conversation, SeenSpan, check_cuts, removals, replay};
+use wirespan_sdk::{Cause, Flags, Side};
+
+fn closed(conversation: Conversation) -> Conversation {
+    conversation
+        .end(Side::Client)
+        .end(Side::Server)
+        .close(Cause::Finished)
+}
+
+fn spans(conversation: Conversation) -> Vec<SeenSpan> {
+    check_cuts::<Postgres>(&closed(conversation), 400, 40).spans
+}
+
+#[test]
+fn joined_in_a_result_the_next_query_is_found() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .server(
+                [
+                    &b"rest of a row"[..],
+                    &row(),
+                    &complete("SELECT 9"),
+                    &ready(b'I'),
+                ]
+                .concat(),
+            )
+            .client(query("select 1"))
+            .server([rows(1), complete("SELECT 1"), ready(b'I')].concat())
+            .client([execute_all("", "select 2"), sync()].concat())
+            .server([executed("SELECT 1"), ready(b'I')].concat()),
+    );
+    let texts: Vec<_> = spans
+        .iter()
+        .map(|s| (s.text("db.query.text"), s.flags))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            (Some("select 1"), Flags::MID_STREAM),
+            (Some("select 2"), Flags::empty())
+        ]
+    );
+}
+
+#[test]
+fn lost_rows_are_stepped_over() {
+    let result = [rows(1), row(), complete("SELECT 2"), ready(b'I')].concat();
+    let (before, after) = result.split_at(20);
+    let spans = spans(
+        started()
+            .client(query("select 1"))
+            .server(before)
+            .gap(Side::Server, 4)
+            .server(after.get(4..).expect("more than a gap")),
+    );
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].integer("db.response.returned_rows"), Some(2));
+    assert_eq!(spans[0].flags, Flags::GAP);
+}
+
+/// With any one piece lost, an exchange that does not overlap it is as before, but for two after
+/// it, and none has a text or an outcome that is another's.
+#[test]
+fn what_is_lost_harms_only_its_neighbourhood() {
+    let mut conversation = started();
+    for n in 0..8 {
+        let text = format!("select {n}");
+        conversation = if n % 2 == 0 {
+            conversation
+                .client(query(&text))
+                .server(rows(n))
+                .server([complete(&format!("SELECT {n}")), ready(b'I')].concat())
+        } else {
+            conversation
+                .client([execute_all(&format!("s{n}"), &text), sync()].concat())
+                .server([executed("SELECT 1"), ready(b'I')].concat())
+        };
+    }
+    let conversation = closed(conversation);
+    let whole = replay::<Postgres>(&conversation, 1).spans;
+    assert_eq!(whole.len(), 8);
+    for (step, damaged) in removals(&conversation) {
+        let report = check_cuts::<Postgres>(&damaged, 40, 4);
+        let time = damaged.steps[step].time();
+        let harmed = whole
+            .iter()
+            .position(|s| s.end >= time)
+            .unwrap_or(whole.len());
+        for (n, span) in whole.iter().enumerate() {
+            if n >= harmed && n <= harmed + 2 {
+                continue;
+            }
+            let mut expected = span.clone();
+            if step == 0 {
+                expected.values.remove("db.namespace");
+            }
+            assert!(
+                report.spans.contains(&expected),
+                "without step {step}, exchange {n} is not as before: {report:#?}"
+            );
+        }
+        for span in &report.spans {
+            let known = whole.iter().any(|other| {
+                let same = |field| other.text(field) == span.text(field);
+                let rows = span.integer("db.response.returned_rows");
+                same("db.query.text")
+                    && (rows.is_none() || rows == other.integer("db.response.returned_rows"))
+            });
+            assert!(
+                known || span.flags != Flags::empty(),
+                "without step {step}, this is wrong: {span:#?}"
+            );
+        }
+    }
+}
