@@ -91,6 +91,9 @@ pub const CONTROLS: usize = 4;
 pub mod control {
     /// The host sleeps until it is woken: 1, else 0.
     pub const WAKE: u32 = 0;
+    /// Not 0: all probes are attached. Before, some calls would be seen and others not, which looks
+    /// like loss.
+    pub const WATCHING: u32 = 1;
 }
 
 impl Default for Settings {

@@ -18,7 +18,7 @@ use wirespan_events::{
 };
 
 use crate::copy::{self, MESSAGE_IOV, user};
-use crate::globals::{is_agent, setting};
+use crate::globals::{is_watched, setting};
 use crate::maps::{
     Call, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count, shape, socket_flag,
 };
@@ -55,7 +55,7 @@ struct Entry {
 fn enter(entry: &Entry) {
     let thread = bpf_get_current_pid_tgid();
     let tgid = (thread >> 32) as u32;
-    if is_agent(tgid) {
+    if !is_watched(tgid) {
         return;
     }
     let Some(found) = walk::socket_of(entry.fd) else {
@@ -211,7 +211,7 @@ entries! {
 #[tracepoint]
 pub fn enter_splice(ctx: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    if is_agent((thread >> 32) as u32) {
+    if !is_watched((thread >> 32) as u32) {
         return 0;
     }
     let mut entry = Entry {
@@ -538,7 +538,7 @@ fn set_role(found: Found, opener: u8) {
 #[tracepoint]
 pub fn exit_accept(ctx: TracePointContext) -> u32 {
     let fd = argument(&ctx, 0).cast_signed();
-    if fd < 0 || is_agent((bpf_get_current_pid_tgid() >> 32) as u32) {
+    if fd < 0 || !is_watched((bpf_get_current_pid_tgid() >> 32) as u32) {
         return 0;
     }
     if let Some(found) = walk::socket_of(fd as u32) {
@@ -550,7 +550,7 @@ pub fn exit_accept(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn enter_connect(ctx: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    if is_agent((thread >> 32) as u32) {
+    if !is_watched((thread >> 32) as u32) {
         return 0;
     }
     if let Some(found) = walk::socket_of(argument(&ctx, 0) as u32) {

@@ -2,8 +2,10 @@
 
 use core::ptr::read_volatile;
 
-use wirespan_events::config::{AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
+use wirespan_events::config::{AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES, control};
 use wirespan_events::{Offsets, Settings};
+
+use crate::maps::CONTROL;
 
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets {
@@ -79,6 +81,17 @@ pub(crate) use setting;
 pub fn read<T: Copy>(field: &T) -> T {
     // SAFETY: a reference is valid for reads.
     unsafe { read_volatile(field) }
+}
+
+/// Whether the calls of this thread group are to be followed: not before all probes are attached,
+/// and never those of an agent.
+#[inline(always)]
+pub fn is_watched(tgid: u32) -> bool {
+    let watching = CONTROL
+        .get_ptr(control::WATCHING)
+        // SAFETY: a value of an array map.
+        .is_some_and(|flag| unsafe { *flag } != 0);
+    watching && !is_agent(tgid)
 }
 
 /// Whether this thread group is an agent whose sockets must not be reported.

@@ -17,7 +17,7 @@ use wirespan_events::{
 };
 
 use crate::copy::{MESSAGE_IOV, user};
-use crate::globals::{is_agent, setting};
+use crate::globals::{is_watched, setting};
 use crate::maps::{
     Call, FILTER_TGIDS, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, TLS_OBJECTS, TLS_SINCE, TlsCall,
     TlsKey, TlsObject, count, shape, socket_flag,
@@ -43,7 +43,7 @@ const PROCESS_MASK: u64 = 0xffff;
 fn enter(ctx: &ProbeContext, direction: u8, has_out: bool) {
     let thread = bpf_get_current_pid_tgid();
     let tgid = (thread >> 32) as u32;
-    if is_agent(tgid) {
+    if !is_watched(tgid) {
         return;
     }
     if setting!(filter) & filter::TGID != 0 && FILTER_TGIDS.get_ptr(tgid).is_none() {

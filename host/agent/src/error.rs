@@ -42,5 +42,5 @@ pub enum AgentError {
     )]
     WorkerEnded,
     #[error("cannot write the spans: {0}")]
-    Output(std::io::Error),
+    Output(#[source] std::io::Error),
 }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
+use wirespan_agent::AgentError;
 
 use crate::arguments::{Arguments, Command};
 
@@ -21,8 +22,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Alternate form: the message with its causes on one line.
-            let _closed = writeln!(io::stderr(), "wirespan: {error:#}");
+            // Every message of ours has its cause in it.
+            let _closed = writeln!(io::stderr(), "wirespan: {error}");
             ExitCode::FAILURE
         }
     }
@@ -36,13 +37,10 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Doctor(doctor) => command::doctor::doctor(&doctor),
         Command::Schema => command::schema::schema(),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "wirespan",
-                &mut io::stdout(),
-            );
-            Ok(())
+            // Into memory first: the generator panics when nobody reads it to the end.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "wirespan", &mut script);
+            Ok(io::stdout().write_all(&script)?)
         }
         Command::Man => Ok(clap_mangen::Man::new(Arguments::command()).render(&mut io::stdout())?),
     }
@@ -50,10 +48,12 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
 
 /// The reader has gone: no reason for noise, and nothing left to do.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
+    let pipe = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    let sink = matches!(error.downcast_ref(), Some(AgentError::Sink(sink)) if sink.closed);
+    pipe || sink
 }
 
 fn init_log(verbose: u8) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{TracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
-use wirespan_events::config::{AGENTS, MAX_RINGS, filter};
+use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter};
 
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
@@ -89,7 +89,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         rings.push(ring);
     }
     fill_filters(&mut ebpf, config)?;
-    let control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
+    let mut control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
     let tls_since: Array<MapData, u64> = take(&mut ebpf, "TLS_SINCE")?;
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
@@ -106,6 +106,9 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     };
     attach(&mut ebpf, &tracefs, &mut report)?;
     let tls = config.tls && load_tls(&mut ebpf, &mut report);
+    control
+        .set(control::WATCHING, 1, 0)
+        .map_err(|error| refused("the capture cannot be begun", &error))?;
     Ok(Loaded {
         ebpf,
         rings,
