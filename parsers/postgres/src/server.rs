@@ -57,7 +57,10 @@ impl Postgres {
                 _ => self.fall_out(cx),
             };
         }
-        match self.advance(message, body, cx) {
+        let turn = self.advance(message, body, cx);
+        // An error with its code, right after a request, is no accident of bytes.
+        self.confirmed |= tag == b'E' && self.answer.code.is_some();
+        match turn {
             Turn::On => Step::On,
             Turn::Foreign => self.fall_out(cx),
             Turn::Failed => {

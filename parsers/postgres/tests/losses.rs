@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "not all messages are needed here")]
 mod messages;
 
-use messages::{complete, execute_all, executed, query, ready, row, rows, started, sync};
+use messages::{complete, error, execute_all, executed, query, ready, row, rows, started, sync};
 use wirespan_parser_postgres::Postgres;
 use wirespan_sdk::testkit::{Conversation, SeenSpan, check_cuts, removals, replay};
 use wirespan_sdk::{Cause, Flags, Side};
@@ -48,6 +48,19 @@ fn joined_in_a_result_the_next_query_is_found() {
             (Some("select 2"), Flags::empty())
         ]
     );
+}
+
+#[test]
+fn an_error_at_the_end_of_what_is_seen_is_told() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .client(query("selec"))
+            .server(error("42601")),
+    );
+    let texts: Vec<_> = spans.iter().map(|s| s.text("db.query.text")).collect();
+    assert_eq!(texts, [Some("selec")]);
+    assert_eq!(spans[0].text("db.response.status_code"), Some("42601"));
+    assert!(spans[0].has(Flags::MID_STREAM));
 }
 
 #[test]
