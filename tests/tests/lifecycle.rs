@@ -112,13 +112,19 @@ fn two_agents_see_the_same() -> Result<()> {
         .get(nginx.tls_url("/hello.txt"))
         .run()?
         .exchanges;
+    let mut ids = Vec::new();
     for agent in agents {
-        assert_exactly(
-            &agent.stop_after(exchanges.len() * 2)?.spans,
-            &exchanges,
-            &[nginx.server()],
-        )?;
+        let spans = agent.stop_after(exchanges.len() * 2)?.spans;
+        assert_exactly(&spans, &exchanges, &[nginx.server()])?;
+        ids.push(
+            spans
+                .into_iter()
+                .map(|span| span.span_id)
+                .collect::<BTreeSet<_>>(),
+        );
     }
+    // Whoever gets both counts each exchange once.
+    assert_eq!(ids[0], ids[1]);
     Ok(())
 }
 

@@ -63,8 +63,8 @@ struct Recorded {
     servers: Vec<wirespan_tests::expect::Server>,
 }
 
-/// What two captures of one exchange agree on. Each has its own probes, so they saw it at other
-/// times, which are also part of the ids.
+/// What two captures of one exchange agree on: all but its times, for each has its own probes, and
+/// with them whether their order is certain.
 fn essence(spans: &[Span]) -> Vec<String> {
     let mut lines: Vec<String> = spans
         .iter()

@@ -14,7 +14,11 @@ use anyhow::{Result, bail};
 
 type Bench = fn() -> Result<report::Report>;
 
-const ALL: [(&str, Bench); 2] = [("nginx", nginx::measure), ("parse", parse::measure)];
+const ALL: [(&str, Bench); 3] = [
+    ("nginx", nginx::measure),
+    ("parse", parse::measure),
+    ("boundary", parse::boundary),
+];
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {

@@ -43,7 +43,7 @@ pub(crate) fn measure() -> Result<Report> {
     let sandbox = Sandbox::load()?;
     let (mut pairs, mut streams, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
-        let sandboxed = timed(|| sandbox.spans(&events), total)?;
+        let sandboxed = timed(|| sandbox.spans(&events, Limits::default()), total)?;
         let native = timed(|| native_spans(exchanges), total)?;
         pairs.push((rate(total, sandboxed), rate(total, native)));
         costs.push((per_exchange(total, sandboxed), per_exchange(total, native)));
@@ -57,6 +57,42 @@ pub(crate) fn measure() -> Result<Report> {
             Figure::compared("CPU per exchange", "ns", &costs),
             Figure::alone("of that, ordering the streams", "ns", &streams),
         ],
+    })
+}
+
+/// What the boundary costs: the same with so many events in a call.
+pub(crate) fn boundary() -> Result<Report> {
+    let short = crate::short();
+    let (exchanges, runs) = if short {
+        (EXCHANGES_SHORT, 1)
+    } else {
+        (EXCHANGES / 4, RUNS)
+    };
+    let chunks = exchanges * CONNECTIONS * 2;
+    let events = recording(exchanges);
+    let sandbox = Sandbox::load()?;
+    let mut figures = Vec::new();
+    for batch_events in [1, 4, 16, 64, 256] {
+        let mut pairs = Vec::new();
+        for _ in 0..runs {
+            let limits = Limits {
+                batch_events,
+                ..Limits::default()
+            };
+            let sandboxed = timed(|| sandbox.spans(&events, limits), chunks / 2)?;
+            let native = timed(|| native_spans(exchanges), chunks / 2)?;
+            pairs.push((
+                per_exchange(chunks, sandboxed),
+                per_exchange(chunks, native),
+            ));
+        }
+        let name = format!("CPU per chunk, {batch_events} events a call");
+        figures.push(Figure::compared(name, "ns", &pairs));
+    }
+    Ok(Report {
+        what: "as parse, by the number of events in a call of the parser; baseline: the parser alone, native",
+        short,
+        figures,
     })
 }
 
@@ -211,7 +247,7 @@ impl Sandbox {
         })
     }
 
-    fn spans(&self, events: &[SocketEvent]) -> Result<u64> {
+    fn spans(&self, events: &[SocketEvent], limits: Limits) -> Result<u64> {
         let clock = Clock {
             capture_id: 1,
             unix_offset: 0,
@@ -221,7 +257,7 @@ impl Sandbox {
             Arc::clone(&self.engine),
             Arc::clone(&self.parsers),
             clock,
-            Limits::default(),
+            limits,
             counters,
         );
         let mut streams = Connections::default();
