@@ -9,7 +9,8 @@ mod guest;
 mod page;
 mod result;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,22 @@ pub(crate) struct Options {
 /// An emulated machine boots in seconds; verifying the probes and compiling the parsers takes it a
 /// minute or two.
 const MACHINE_LIMIT: Duration = Duration::from_secs(300);
+
+/// Two CPUs, so that more than one ring is used. Without the 16-byte compare-and-swap: emulated, it
+/// now and then corrupts flags, and the kernel dies in its allocator; without it the kernel takes a
+/// lock instead.
+const MACHINE: [&str; 10] = [
+    "-cpu",
+    "max,-cx16",
+    "-smp",
+    "2",
+    "-m",
+    "1G",
+    "-nographic",
+    "-no-reboot",
+    "-nic",
+    "none",
+];
 
 /// The whole of `cargo xtask kernels`.
 pub(crate) fn run(
@@ -137,33 +154,40 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
     }
 }
 
+/// Boots a kernel and has the test run. The emulator is not beyond doubt: a machine that dies before
+/// the test is through is given a second try, and that is said.
 fn boot(
     kernel: &Kernel,
-    image: &std::path::Path,
+    image: &Path,
     release: &str,
-    initrd: &PathBuf,
+    initrd: &Path,
+    workspace: &Workspace,
+    terminal: &Terminal,
+) -> Result<KernelResult> {
+    let result = try_once(kernel, image, release, initrd, workspace, terminal)?;
+    if result.is_through {
+        return Ok(result);
+    }
+    terminal.note(format!("Linux {release}: {}; once more", result.verdict()));
+    try_once(kernel, image, release, initrd, workspace, terminal)
+}
+
+fn try_once(
+    kernel: &Kernel,
+    image: &Path,
+    release: &str,
+    initrd: &Path,
     workspace: &Workspace,
     terminal: &Terminal,
 ) -> Result<KernelResult> {
     let mut qemu = command::command("qemu-system-x86_64");
-    qemu.args([
-        "-cpu",
-        "max",
-        "-smp",
-        "2",
-        "-m",
-        "1G",
-        "-nographic",
-        "-no-reboot",
-        "-nic",
-        "none",
-    ])
-    .arg("-kernel")
-    .arg(image)
-    .arg("-initrd")
-    .arg(initrd)
-    .args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"])
-    .current_dir(workspace.root());
+    qemu.args(MACHINE)
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initrd)
+        .args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"])
+        .current_dir(workspace.root());
     let what = format!("Linux {release} in a virtual machine");
     let finished = command::capture(&what, &mut qemu, Some(MACHINE_LIMIT), terminal)?;
     let console = finished.output.replace('\r', "");
@@ -171,15 +195,8 @@ fn boot(
         .target()
         .join("kernels")
         .join(format!("{}.log", kernel.version));
-    std::fs::write(&log, &console)
-        .with_context(|| format!("{} cannot be written", log.display()))?;
+    fs::write(&log, &console).with_context(|| format!("{} cannot be written", log.display()))?;
     let mut result = KernelResult::read(kernel, release, &console, &log);
-    if finished.timed_out {
-        result.fail(&format!(
-            "the machine did not turn itself off within {}",
-            clock(MACHINE_LIMIT)
-        ));
-    }
     result.took = finished.elapsed;
     Ok(result)
 }

@@ -17,6 +17,8 @@ pub(super) struct KernelResult {
     pub(super) attached: String,
     /// What `wirespan doctor` found wanting.
     pub(super) lacks: Vec<String>,
+    /// The machine lived to the end of the test, whatever came of it.
+    pub(super) is_through: bool,
     problem: Option<String>,
     agent_log: String,
     console: PathBuf,
@@ -40,8 +42,9 @@ impl KernelResult {
                     .map(|(_, what)| what.to_owned())
             })
             .unwrap_or_default();
-        let problem = if section(console, "end").is_none() {
-            Some("the machine stopped before the test was through".to_owned())
+        let is_through = section(console, "end").is_some();
+        let problem = if !is_through {
+            Some("the machine died or hung before the test was through".to_owned())
         } else if let Some(error) = section(console, "error") {
             Some(error.trim().to_owned())
         } else {
@@ -53,6 +56,7 @@ impl KernelResult {
             took: Duration::ZERO,
             attached,
             lacks: lacks(&section(console, "doctor").unwrap_or_default()),
+            is_through,
             problem,
             agent_log,
             console: log.to_owned(),
@@ -67,14 +71,11 @@ impl KernelResult {
             took: Duration::ZERO,
             attached: String::new(),
             lacks: Vec::new(),
+            is_through: false,
             problem: Some(format!("{error:#}")),
             agent_log: String::new(),
             console: PathBuf::new(),
         }
-    }
-
-    pub(super) fn fail(&mut self, problem: &str) {
-        self.problem.get_or_insert_with(|| problem.to_owned());
     }
 
     pub(super) fn is_good(&self) -> bool {
