@@ -59,7 +59,6 @@ fn demonstrate() -> Result<()> {
     ));
     let expected = exchanges.len() * 2;
     let mut spans = Vec::new();
-    let mut subjects = Vec::new();
     let end = Instant::now() + ARRIVAL;
     while spans.len() < expected {
         let Some(message) = subscription.next(end.saturating_duration_since(Instant::now())) else {
@@ -67,13 +66,17 @@ fn demonstrate() -> Result<()> {
         };
         let batch = Span::parse_lines(&(String::from_utf8_lossy(&message.payload) + "\n"))
             .context("a message on NATS")?;
-        subjects.extend(std::iter::repeat_n(message.subject, batch.len()));
-        spans.extend(batch);
+        spans.extend(
+            batch
+                .into_iter()
+                .map(|span| (span, message.subject.clone())),
+        );
     }
-    style.spans(&spans, &subjects);
+    style.spans(&spans);
+    let spans: Vec<Span> = spans.into_iter().map(|(span, _)| span).collect();
 
     style.heading("By service, method and path");
-    println!("{}", style.table(&spans));
+    report::say(&style.table(&spans).to_string());
 
     agent.stop(Signal::TERM)?;
     let mut servers = vec![nginx.server(), orders.server()];

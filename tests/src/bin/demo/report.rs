@@ -1,6 +1,7 @@
 //! Spans as people like to look at them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
@@ -23,21 +24,24 @@ const CYAN: &str = "36";
 
 impl Style {
     pub(crate) fn heading(self, text: &str) {
-        println!("\n{}", self.paint(BOLD, text));
+        say(&format!("\n{}", self.paint(BOLD, text)));
     }
 
     pub(crate) fn item(self, name: &str, value: &str) {
-        println!(
+        say(&format!(
             "  {} {}",
             self.paint(CYAN, &format!("{name:<16}")),
             self.paint(DIM, value)
-        );
+        ));
     }
 
-    /// Some lines, spread over all spans so that every kind of traffic shows.
-    pub(crate) fn spans(self, spans: &[Span], subjects: &[String]) {
-        let step = spans.len().div_ceil(LINES).max(1);
-        for (span, subject) in spans.iter().zip(subjects).step_by(step) {
+    /// Some lines, spread over all spans in the order of time.
+    pub(crate) fn spans(self, arrived: &[(Span, String)]) {
+        let mut spans: Vec<&(Span, String)> = arrived.iter().collect();
+        spans.sort_by_key(|(span, _)| span.start_unix_nano);
+        // Odd: clients and servers take turns.
+        let step = spans.len().div_ceil(LINES) | 1;
+        for (span, subject) in spans.iter().copied().step_by(step) {
             let kind = if span.kind == "SERVER" {
                 "◀ server"
             } else {
@@ -51,22 +55,22 @@ impl Style {
             let status = span
                 .http_status()
                 .map_or_else(|| "-".to_owned(), |status| status.to_string());
-            println!(
+            say(&format!(
                 "  {} {kind}  {}  {}  {:>9}  {}",
                 self.paint(CYAN, &format!("{:<8}", span.service().unwrap_or("?"))),
                 format_args!("{request:<20}"),
                 self.paint(if span.status == "ERROR" { RED } else { GREEN }, &status),
                 duration(span.seconds()),
-                self.paint(DIM, subject),
-            );
+                self.paint(DIM, subject)
+            ));
         }
-        println!(
+        say(&format!(
             "  {}",
             self.paint(
                 DIM,
                 &format!("{} of {} spans", spans.len().div_ceil(step), spans.len())
             )
-        );
+        ));
     }
 
     #[must_use]
@@ -121,6 +125,11 @@ impl Style {
             text.to_owned()
         }
     }
+}
+
+/// A reader who has seen enough is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _closed = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Nearest rank: with few values, a value that was really there.
