@@ -1,12 +1,16 @@
 //! Real servers and clients under a live agent: each request is exactly one span at each end.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use wirespan_tests::client::Connection;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::expect::{Server, assert_distinct_ids};
 use wirespan_tests::nginx::Options;
 use wirespan_tests::python::TlsClient;
-use wirespan_tests::{Agent, Certificate, Exchange, Nginx, Python, Span, assert_exactly, tools};
+use wirespan_tests::{
+    Agent, Certificate, Exchange, Nginx, Python, Span, agent, assert_exactly, process, tools,
+};
 
 /// Stops the agent when each exchange should have its two spans, and checks that it does.
 fn check(agent: Agent, exchanges: &[Exchange], servers: &[Server]) -> Result<Vec<Span>> {
@@ -205,7 +209,7 @@ fn an_exchange_cut_by_the_start_of_the_agent_is_told_as_such() -> Result<()> {
     let python = Python::plain()?;
     let mut connection = Connection::open(python.port)?;
     let slow = std::thread::spawn(move || connection.get("/slow?ms=6000").map(|_| connection));
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     let agent = Agent::watching(&[python.port])?;
     let still_waiting = !slow.is_finished();
     let mut connection = slow.join().expect("the client does not panic")?;
@@ -312,5 +316,54 @@ fn connections_closed_after_each_answer_are_exact() -> Result<()> {
     }
     let exchanges = curl.run()?.exchanges;
     check(agent, &exchanges, &[nginx.server()])?;
+    Ok(())
+}
+
+#[test]
+fn under_load_each_request_is_a_span_or_its_loss_is_counted() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    const CONNECTIONS: usize = 16;
+    let nginx = Nginx::start(Options::default())?;
+    let agent = Agent::watching(&[nginx.port])?;
+    let connections = CONNECTIONS.to_string();
+    let arguments = ["-t1", "-c", &connections, "-d2s", &nginx.url("/none")];
+    let limit = Duration::from_secs(30);
+    let wrk = process::run(agent.folder(), &tools::program("wrk")?, arguments, limit)?;
+    let line = wrk.output.lines().find(|line| line.contains("requests in"));
+    let requests: usize = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("wrk tells how many requests it made")?
+        .parse()?;
+    std::thread::sleep(Duration::from_secs(1));
+    let metrics = agent::metrics(agent.metrics_port())?;
+    let lost: f64 = metrics
+        .lines()
+        .filter(|line| line.starts_with("wirespan_stream_gap_bytes_total"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum();
+    let stopped = agent.stop_after(requests * 2)?;
+    for kind in ["CLIENT", "SERVER"] {
+        let complete = |span: &&Span| span.kind == kind && span.http_status() == Some(404);
+        let complete = stopped.spans.iter().filter(complete).count();
+        // What was in flight when wrk had enough was answered, but not counted by wrk.
+        assert!(
+            complete <= requests + CONNECTIONS,
+            "{complete} {kind} spans of {requests} requests"
+        );
+        assert!(
+            complete >= requests || lost > 0.0,
+            "{complete} {kind} spans of {requests} requests, and nothing is counted as lost"
+        );
+    }
+    let others = stopped.spans.iter();
+    let others = others.filter(|span| span.http_status() != Some(404) && span.flags.is_empty());
+    assert_eq!(
+        others.count(),
+        0,
+        "a span without an answer that does not say so"
+    );
     Ok(())
 }

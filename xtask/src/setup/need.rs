@@ -92,9 +92,9 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "wrk",
-        why: "makes the load of the benchmarks",
+        why: "makes the load of the benchmarks and of one test",
         packages: &["wrk"],
-        purposes: &[Purpose::Bench],
+        purposes: &[Purpose::Test, Purpose::Bench],
         check: Check::Program("wrk"),
     },
     Need {
