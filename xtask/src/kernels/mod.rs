@@ -20,7 +20,7 @@ use clap::Args;
 use crate::build;
 use crate::command;
 use crate::setup::{self, Purpose};
-use crate::terminal::{Mark, Terminal, clock};
+use crate::terminal::{Mark, Terminal};
 use crate::test::{Outcome, Report};
 use crate::workspace::Workspace;
 use fetch::{KERNELS, Kernel};
