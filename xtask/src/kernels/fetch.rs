@@ -44,8 +44,6 @@ pub(crate) const KERNELS: &[Kernel] = &[
     },
 ];
 
-const MIRROR: &str = "http://deb.debian.org/debian";
-
 /// A kernel's image, and which it is exactly.
 pub(crate) struct Image {
     pub(crate) path: PathBuf,
@@ -111,6 +109,25 @@ fn fetch(kernel: &Kernel, directory: &Path, what: &str, terminal: &Terminal) -> 
     Ok(())
 }
 
+/// Where this machine gets Debian's packages from: other suites are there as well.
+fn archive() -> Result<String> {
+    const LABEL: &str = "Debian";
+    let targets = command::answer(command::command("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(LABEL) $(REPO_URI)",
+        "Created-By: Packages",
+    ]))
+    .unwrap_or_default();
+    targets
+        .lines()
+        .find_map(|line| match line.split_once(' ') {
+            Some((LABEL, uri)) => Some(uri.trim_end_matches('/').to_owned()),
+            _ => None,
+        })
+        .context("apt knows no archive of Debian: run `apt-get update` on a Debian machine")
+}
+
 /// An apt configuration beside the machine's own, with one suite and nothing shared but proxies.
 struct Apt {
     options: Vec<String>,
@@ -125,7 +142,8 @@ impl Apt {
         }
         let sources = state.join("sources.list");
         let line = format!(
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {MIRROR} {} main\n",
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n",
+            archive()?,
             kernel.suite
         );
         fs::write(&sources, line)
