@@ -220,7 +220,7 @@ unsafe fn is_record(call: *mut Call) -> bool {
         let Some([content, major, minor]) = user::<[u8; 3]>(address) else {
             return false;
         };
-        content >= FIRST_TYPE && content <= LAST_TYPE && major == MAJOR && minor <= LAST_MINOR
+        (FIRST_TYPE..=LAST_TYPE).contains(&content) && major == MAJOR && minor <= LAST_MINOR
     }
 }
 

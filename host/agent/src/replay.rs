@@ -23,7 +23,6 @@ pub fn replay(
     mut span: impl FnMut(Span) -> Result<(), AgentError>,
 ) -> Result<(), AgentError> {
     let mut events: Vec<SocketEvent> = Vec::new();
-    let mut refused = Ok(());
     loop {
         let progress = source.poll(Duration::from_secs(1), &mut events)?;
         let mut pushed = 0;
@@ -32,34 +31,32 @@ pub fn replay(
             pushed += 1;
             if pushed == EVENTS_A_RUN {
                 pushed = 0;
-                run(lane, &mut span, &mut refused);
+                run(lane, &mut span)?;
             }
         }
         lane.advance(source.watermark());
         if progress == Progress::End {
             break;
         }
-        run(lane, &mut span, &mut refused);
-        if refused.is_err() {
-            return refused;
-        }
+        run(lane, &mut span)?;
     }
     lane.finish(source.watermark());
-    run(lane, &mut span, &mut refused);
-    refused
+    run(lane, &mut span)
 }
 
+/// Hands out what there is, up to the span that is refused.
 fn run(
     lane: &mut Lane,
     span: &mut impl FnMut(Span) -> Result<(), AgentError>,
-    refused: &mut Result<(), AgentError>,
-) {
+) -> Result<(), AgentError> {
+    let mut outcome = Ok(());
     lane.run(
         |done| {
-            if refused.is_ok() {
-                *refused = span(done);
+            if outcome.is_ok() {
+                outcome = span(done);
             }
         },
         |_, _| {},
     );
+    outcome
 }
