@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use wirespan_capture::{
     Clock, ConnectionKey, Data, Direction, Layer, Missing, Open, Role, SocketEvent, Transport,
 };
@@ -116,12 +117,9 @@ fn timed(work: impl FnOnce() -> Result<u64>, expected: u64) -> Result<u64> {
 
 fn cpu_nanos(work: impl FnOnce()) -> Result<u64> {
     let now = || -> Result<u64> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-        text.split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .parse()
-            .context("schedstat")
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let whole = u64::try_from(time.tv_sec)? * 1_000_000_000;
+        Ok(whole + u64::try_from(time.tv_nsec)?)
     };
     let before = now()?;
     work();
