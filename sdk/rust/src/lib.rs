@@ -4,7 +4,7 @@
 //! [`Parser`], declare the attributes of your spans with [`fields!`], and [`export!`] the type.
 //! Compiled for `wasm32-unknown-unknown` and wrapped as a component it has no imports at all;
 //! compiled natively it is an ordinary library that tests and benchmarks drive with
-//! [`driver::Driver`] or, with the feature `testkit`, with [`testkit`].
+//! [`driver::Driver`] or, with the feature `testkit`, with the module of that name.
 //!
 //! ```
 //! use wirespan_sdk::{Context, Input, Manifest, Opening, Parser, Prefix, Recognition, Side, fields};
