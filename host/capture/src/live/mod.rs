@@ -1,7 +1,7 @@
 //! The running kernel as a source of socket events.
 //!
-//! [`load`] brings the programs of `bpf/probes` into the kernel, which write records into [`ring`]s;
-//! [`decode`] turns them into events, and [`source`] puts that behind the common trait. What the
+//! `load` brings the programs of `bpf/probes` into the kernel, which write records into `ring`s;
+//! `decode` turns them into events, and `source` puts that behind the common trait. What the
 //! kernel is like is read by [`offsets`] and [`tracefs`], which processes use TLS by [`tls`].
 
 mod bpf;
