@@ -1,9 +1,6 @@
 //! The same conversation in other pieces.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
-use super::{Conversation, Report, Step, replay};
+use super::{Conversation, Random, Report, Step, replay};
 use crate::Parser;
 
 /// Presents the conversation cut at every single place (up to `singles` places, evenly spread),
@@ -39,12 +36,15 @@ pub fn check_cuts<P: Parser>(
     for batch in [1, 7, 1000] {
         check(&bytewise, batch, "at every byte");
     }
-    let seed = RandomState::new().hash_one(0);
+    let seed = match randoms {
+        0 => 0,
+        _ => Random::fresh().seed(),
+    };
     for round in 0..randoms {
-        let mut random = Random(seed.wrapping_add(round as u64));
+        let mut random = Random::of(seed.wrapping_add(round as u64));
         let often = 1 + random.below(40);
-        let cut = cut(conversation, |_| random.below(often) == 0);
-        let batch = 1 + Random(seed ^ round as u64).below(20) as usize;
+        let cut = cut(conversation, |_| random.once_in(often));
+        let batch = 1 + random.below(20) as usize;
         check(
             &cut,
             batch,
@@ -89,7 +89,10 @@ fn bytes_of(conversation: &Conversation) -> usize {
 
 /// Cuts before each byte for whose number (over all data steps) `here` is true. Pieces keep the
 /// time of the step.
-fn cut(conversation: &Conversation, mut here: impl FnMut(usize) -> bool) -> Conversation {
+pub(super) fn cut(
+    conversation: &Conversation,
+    mut here: impl FnMut(usize) -> bool,
+) -> Conversation {
     let mut offset = 0;
     let mut result = conversation.clone();
     result.steps.clear();
@@ -117,17 +120,4 @@ fn cut(conversation: &Conversation, mut here: impl FnMut(usize) -> bool) -> Conv
         });
     }
     result
-}
-
-/// SplitMix64: enough to choose places.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit.max(1)
-    }
 }

@@ -3,16 +3,22 @@
 //! A [`Conversation`] is what passed on a connection. [`replay`] presents it to a parser as the
 //! host would, including what was not consumed and what is stepped over, and returns what came
 //! out. [`check_cuts`] presents it again with the bytes cut at other places and the events
-//! batched differently: every parser must report the same spans.
+//! batched differently: every parser must report the same spans. [`check_losses`] presents it with
+//! each piece lost in turn: only what stood around it may be missing, and that is flagged.
+//! [`Random`] makes the conversations of a test differ from run to run.
 
 mod conversation;
 mod cuts;
 mod host;
+mod losses;
+mod random;
 mod report;
 
 pub use conversation::{Conversation, Step};
 pub use cuts::{check_cuts, removals};
 pub use host::replay;
+pub use losses::check_losses;
+pub use random::Random;
 pub use report::{End, Report, SeenSpan, SeenValue};
 
 /// Recognises every prefix of what the two sides send first and returns the answers, the shortest
