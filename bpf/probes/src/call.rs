@@ -314,6 +314,11 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
                 return;
             }
         }
+        if (*state).flags & socket_flag::ANNOUNCED == 0 {
+            // There was no room to announce it before. Its positions are still those before this
+            // call, as the announcement must have them.
+            report::open(state, sk, (*call).tgid, (*call).entry);
+        }
         (*call).position = position(call, state, total);
         let end = (*call).position.wrapping_add(total);
         if direction == SENT {
@@ -322,12 +327,8 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
             (*state).position[1] = end;
         }
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
-            // There was no room to announce it before.
-            report::open(state, sk, (*call).tgid, (*call).entry);
-            if (*state).flags & socket_flag::ANNOUNCED == 0 {
-                count(Counter::RingFullBytes, total);
-                return;
-            }
+            count(Counter::RingFullBytes, total);
+            return;
         }
         tls::bind(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {

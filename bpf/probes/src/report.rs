@@ -139,7 +139,9 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).family).write(family);
         (&raw mut (*record).role).write((*socket).role);
         let flags = (*socket).flags;
-        let mid = if flags & socket_flag::MID_STREAM != 0 {
+        // What passed while there was no room to announce it is not seen either.
+        let passed = (*socket).position[0] | (*socket).position[1] != 0;
+        let mid = if flags & socket_flag::MID_STREAM != 0 || passed {
             flag::MID_STREAM
         } else {
             0

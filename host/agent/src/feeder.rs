@@ -2,7 +2,9 @@
 //!
 //! The queue to a worker is bounded. While it is full, events gather here up to a limit; beyond it
 //! they lose their payload, then data events are left out altogether. Positions make either an
-//! exact gap; opens and closes always arrive.
+//! exact gap. Opens, ends and closes have room of their own, which lasts for as many connections;
+//! what finds none of it is left out too: a connection whose opening is not known has no spans, and
+//! one whose end is not known is forgotten when it has been idle.
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -16,6 +18,10 @@ const MAX_HELD_BYTES: usize = 32 << 20;
 
 /// Data events held for a worker that is behind.
 const MAX_HELD_EVENTS: usize = 262_144;
+
+/// Events held in all. The room beyond [`MAX_HELD_EVENTS`] is for what opens and ends connections:
+/// at 10,000 new connections a second it lasts for some ten seconds of a stuck worker.
+const MAX_HELD: usize = MAX_HELD_EVENTS + 262_144;
 
 /// What a worker gets.
 #[derive(Debug)]
@@ -67,6 +73,9 @@ impl Feeder {
                 data.missing = Missing::Ring;
             }
             self.held_bytes = self.held_bytes.saturating_add(data.bytes.len());
+        } else if self.held.len() >= MAX_HELD {
+            self.lost_events = self.lost_events.saturating_add(1);
+            return;
         }
         self.held.push(event);
     }
@@ -103,7 +112,7 @@ impl Feeder {
             .map_err(|_| WorkerEnded)
     }
 
-    /// Payload bytes and data events lost here so far.
+    /// Payload bytes and events lost here so far.
     #[must_use]
     pub(crate) const fn lost(&self) -> (u64, u64) {
         (self.lost_bytes, self.lost_events)
@@ -157,6 +166,35 @@ mod tests {
             (last.position, last.len, last.bytes.len(), last.missing),
             (39 << 20, 1 << 20, 0, Missing::Ring)
         );
+    }
+
+    #[test]
+    fn a_stuck_worker_costs_no_more_memory_than_its_limit() {
+        let (mut feeder, _receiver) = Feeder::new();
+        let close = || {
+            SocketEvent::Close(wirespan_capture::Close {
+                key: ConnectionKey {
+                    socket: 1,
+                    generation: 1,
+                },
+                time: 1,
+                reason: wirespan_capture::CloseReason::Finished,
+                positions: [None; 2],
+            })
+        };
+        for _ in 0..MAX_HELD_EVENTS + 10 {
+            feeder.add(data(0, 0));
+        }
+        assert_eq!(
+            feeder.lost(),
+            (0, 10),
+            "data gives way to what ends connections"
+        );
+        for _ in 0..MAX_HELD {
+            feeder.add(close());
+        }
+        assert_eq!(feeder.held.len(), MAX_HELD);
+        assert_eq!(feeder.lost().1, 10 + MAX_HELD_EVENTS as u64);
     }
 
     #[test]

@@ -114,9 +114,18 @@ impl Shared {
         &self.inbox
     }
 
-    /// Up to `limit` batches that are due; they are in flight until they are settled.
+    /// Whether the server was there when it last told of itself.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().status.connected
+    }
+
+    /// Up to `limit` batches that are due; they are in flight until they are settled. None while
+    /// the server is away: what is queued is not lost with a connection.
     pub(crate) fn take(&self, limit: usize) -> Vec<Batch> {
         let mut state = self.lock();
+        if !state.status.connected {
+            return Vec::new();
+        }
         if state.closing {
             state.outbox.close_all();
         } else {

@@ -54,7 +54,8 @@ impl Worker {
     /// Until it is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let Some(connection) = self.receipts.connection() else {
+            let connection = self.receipts.connection();
+            let Some(connection) = connection.filter(|_| self.shared.is_connected()) else {
                 let _ = tokio::time::timeout(DOWN_CHECK, self.shared.work.notified()).await;
                 continue;
             };

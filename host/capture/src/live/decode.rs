@@ -1,6 +1,6 @@
 //! From the kernel's records to socket events in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use wirespan_events::{Record, direction, flag, layer, missing, role};
 
 use super::counters::{HostCounters, add};
+use super::recent::RecentSet;
 use crate::event::{
     Close, CloseReason, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos, Open, Process,
     ProcessKey, Role, Secured, SocketEvent, Transport,
@@ -24,6 +25,11 @@ const MAX_DESCRIBED: usize = 64 * 1024;
 /// rings that they come from hold less.
 const MAX_PENDING: usize = 256 * 1024;
 
+/// Connections that are open, as far as is known: four times as many as the kernel side keeps by
+/// default. Beyond it the one that was silent for longest is forgotten; what it says later is counted
+/// as stale.
+const MAX_OPEN: usize = 256 * 1024;
+
 /// An event with what orders it among those of all rings.
 #[derive(Debug)]
 struct Pending {
@@ -37,7 +43,7 @@ struct Pending {
 #[derive(Debug)]
 pub(super) struct Decoder {
     pending: Vec<Pending>,
-    open: HashSet<ConnectionKey>,
+    open: RecentSet,
     processes: ProcessTable,
     described: HashMap<u32, Arc<Process>>,
     counters: Arc<HostCounters>,
@@ -47,7 +53,7 @@ impl Decoder {
     pub(super) fn new(counters: Arc<HostCounters>) -> Self {
         Self {
             pending: Vec::new(),
-            open: HashSet::new(),
+            open: RecentSet::new(MAX_OPEN),
             processes: ProcessTable::default(),
             described: HashMap::new(),
             counters,
@@ -159,8 +165,10 @@ impl Decoder {
                 self.described.clear();
             }
             self.described.insert(open.tgid, Arc::clone(&process));
+            // Ahead of everything that waits: an older record of the same process may still come out
+            // of another ring.
             self.pending.push(Pending {
-                time: open.header.time,
+                time: 0,
                 rank: 0,
                 position: 0,
                 event: SocketEvent::Process(process),
@@ -304,5 +312,42 @@ fn decode_close(close: &wirespan_events::Close) -> Close {
         } else {
             [None; 2]
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One process opens two connections on two CPUs: the ring of the later one is drained first.
+    #[test]
+    fn a_process_is_described_before_any_of_its_connections() {
+        let mut decoder = Decoder::new(Arc::default());
+        for (sk, time) in [(1, 200), (2, 100)] {
+            let open = wirespan_events::Open {
+                header: wirespan_events::Header {
+                    sk,
+                    inode: 7,
+                    time,
+                    ..Default::default()
+                },
+                tgid: std::process::id(),
+                ..Default::default()
+            };
+            decoder.record(&Record::Open(open));
+        }
+        let mut events = Vec::new();
+        decoder.release(1_000, &mut events);
+        let [
+            SocketEvent::Process(process),
+            SocketEvent::Open(first),
+            SocketEvent::Open(second),
+        ] = events.as_slice()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((first.key.socket, second.key.socket), (2, 1));
+        assert_eq!(first.process.unwrap().pid, process.pid);
+        assert!(first.process.unwrap().started == process.started);
     }
 }

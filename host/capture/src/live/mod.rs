@@ -18,6 +18,7 @@ mod load;
 pub mod maps;
 pub mod offsets;
 mod probes;
+mod recent;
 mod ring;
 pub mod source;
 pub mod tls;

@@ -1,20 +1,24 @@
 //! The way back to the kernel.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData};
 use wirespan_events::{layer, verdict};
 
 use super::counters::{HostCounters, add};
+use super::recent::RecentSet;
 use crate::event::ConnectionKey;
 use crate::source::{Verdict, Verdicts};
+
+/// Connections with plaintext. Beyond it the one that was silent for longest is forgotten: its
+/// verdicts are then about ciphertext, of which nothing is copied anyway.
+const MAX_SECURED: usize = 256 * 1024;
 
 /// Writes verdicts into the kernel's map.
 pub(super) struct LiveVerdicts {
     map: Mutex<HashMap<MapData, u64, wirespan_events::Verdict>>,
     /// Connections of which plaintext has been handed out: their verdicts are about that.
-    secured: Mutex<HashSet<ConnectionKey>>,
+    secured: Mutex<RecentSet>,
     counters: Arc<HostCounters>,
 }
 
@@ -25,7 +29,7 @@ impl LiveVerdicts {
     ) -> Self {
         Self {
             map: Mutex::new(map),
-            secured: Mutex::default(),
+            secured: Mutex::new(RecentSet::new(MAX_SECURED)),
             counters,
         }
     }
@@ -47,7 +51,7 @@ impl LiveVerdicts {
     }
 
     fn layer(&self, key: &ConnectionKey) -> u32 {
-        let secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
         u32::from(if secured.contains(key) {
             layer::PLAINTEXT
         } else {
