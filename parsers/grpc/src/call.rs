@@ -2,7 +2,7 @@
 
 use wirespan_sdk::{Flags, Side};
 
-use crate::head::{Content, GrpcStatus, Head, Slot};
+use crate::head::{Content, GrpcStatus, Head};
 use crate::limits::UNFINISHED_AFTER;
 use crate::message::Messages;
 
@@ -48,8 +48,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content: Content,
     pub(crate) grpc_status: GrpcStatus,
-    pub(crate) grpc_message: Slot,
-    pub(crate) encoding: Slot,
+    /// What it said of its outcome and its encoding, wherever it did.
+    pub(crate) text: Head,
     /// Fields of it could not be resolved: what was not seen may have been there.
     pub(crate) unknown: bool,
     /// It ended with fields instead of DATA.

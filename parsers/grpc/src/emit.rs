@@ -11,7 +11,7 @@ use crate::fields::{
     USER_AGENT, VERSION,
 };
 use crate::frame::error_name;
-use crate::head::GrpcStatus;
+use crate::head::{GrpcStatus, Kept};
 use crate::limits::NAME_BYTES;
 
 /// Indices into the manifest's protocols.
@@ -37,9 +37,7 @@ pub(crate) fn emit(call: &Call, scene: Scene, cx: &mut Context<'_>) {
 
 fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     let method = call
-        .head
-        .path
-        .get()
+        .head.get(Kept::Path)
         .map(|path| path.strip_prefix(b"/").unwrap_or(path));
     let name = method.filter(|method| method.len() <= NAME_BYTES);
     let mut span = cx.span(name.unwrap_or(b"grpc"));
@@ -49,7 +47,7 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if let Some(method) = method {
         span.uri_text(RPC_METHOD, method);
     }
-    if let Some(method) = call.head.method.get().filter(|method| *method != b"POST") {
+    if let Some(method) = call.head.get(Kept::Method).filter(|method| *method != b"POST") {
         http_method(&mut span, method);
     }
     if !matches!(call.answer.status, 0 | 200) {
@@ -72,19 +70,17 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if call.request.messages.compressed || call.response.messages.compressed {
         span.truth(COMPRESSED, true);
     }
-    if let Some(encoding) = call.head.encoding.get() {
+    if let Some(encoding) = call.head.get(Kept::GrpcEncoding) {
         span.text(REQUEST_ENCODING, encoding);
     }
-    if let Some(encoding) = call.answer.encoding.get() {
+    if let Some(encoding) = call.answer.text.get(Kept::GrpcEncoding) {
         span.text(RESPONSE_ENCODING, encoding);
     }
     if let Some(nanos) = call.head.timeout {
         span.count(TIMEOUT, nanos);
     }
     if let Some(message) = call
-        .answer
-        .grpc_message
-        .get()
+        .answer.text.get(Kept::GrpcMessage)
         .filter(|message| !message.is_empty())
     {
         span.text(GRPC_MESSAGE, &percent_decoded(message));
@@ -153,7 +149,7 @@ fn grpc_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
 }
 
 fn emit_http(call: &Call, scene: Scene, cx: &mut Context<'_>) {
-    let method = call.head.method.get();
+    let method = call.head.get(Kept::Method);
     let known = method.and_then(known_method);
     let mut span = cx.span(known.unwrap_or("HTTP"));
     span.protocol(HTTP2);
@@ -161,7 +157,7 @@ fn emit_http(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if let Some(method) = method {
         http_method(&mut span, method);
     }
-    if let Some(path) = call.head.path.get() {
+    if let Some(path) = call.head.get(Kept::Path) {
         let path = path.split(|&b| b == b'#').next().unwrap_or_default();
         match path.iter().position(|&b| b == b'?') {
             None => drop(span.uri_text(PATH, path)),
@@ -171,7 +167,7 @@ fn emit_http(call: &Call, scene: Scene, cx: &mut Context<'_>) {
             }
         }
     }
-    if let Some(scheme) = call.head.scheme.get() {
+    if let Some(scheme) = call.head.get(Kept::Scheme) {
         span.text(SCHEME, scheme);
     } else if call.has_request {
         span.text(SCHEME, if scene.tls { b"https" } else { b"http" });
@@ -244,13 +240,13 @@ fn common(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
         .ends(call.end.max(start))
         .sizes(call.request.wire, call.response.wire)
         .flags(call.flags);
-    if let Some(trace) = call.head.traceparent.get() {
+    if let Some(trace) = call.head.get(Kept::Traceparent) {
         span.trace(trace);
     }
     if let Some(authority) = call.head.authority() {
         server(span, authority);
     }
-    if let Some(agent) = call.head.user_agent.get() {
+    if let Some(agent) = call.head.get(Kept::UserAgent) {
         span.text(USER_AGENT, agent);
     }
     let [first, second] = call.head.path_entries;

@@ -1,64 +1,36 @@
 //! What a header block says of an exchange.
 
-use std::ops::Deref;
-use std::rc::Rc;
+use crate::hpack::{Field, Name, Sink, Value};
 
-use crate::hpack::{Name, Sink, Value};
-
-/// A text that is kept: of the static table, of the dynamic one, or its own.
-#[derive(Clone, Debug)]
-pub(crate) enum Text {
-    Static(&'static [u8]),
-    Shared(Rc<[u8]>),
+/// The fields whose text is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept {
+    Method,
+    Path,
+    Scheme,
+    Authority,
+    Host,
+    UserAgent,
+    Traceparent,
+    GrpcMessage,
+    GrpcEncoding,
 }
 
-impl Deref for Text {
-    type Target = [u8];
+/// How many there are.
+const KEPT: usize = 9;
 
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Static(text) => text,
-            Self::Shared(text) => text,
-        }
-    }
-}
+/// Those that only a request has.
+const OF_REQUESTS: [Kept; 4] = [Kept::Method, Kept::Path, Kept::Scheme, Kept::Authority];
 
-/// A field that is kept as it is.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Slot {
+/// What is known of a field whose text is kept.
+#[derive(Clone, Copy, Debug, Default)]
+enum Slot {
     #[default]
     Absent,
-    Known(Text),
+    /// Where its text lies.
+    Known { at: u32, len: u32 },
     /// It was there, but what it says is not known: too long, or said twice and differently.
     Unclear,
-}
-
-impl Slot {
-    pub(crate) fn get(&self) -> Option<&[u8]> {
-        match self {
-            Self::Known(text) => Some(text),
-            Self::Absent | Self::Unclear => None,
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Known(Text::Shared(text)) => text.len(),
-            _ => 0,
-        }
-    }
-
-    fn set(&mut self, value: Value<'_>) {
-        *self = match (&*self, bytes(value)) {
-            (Self::Known(known), Some(bytes)) if **known == *bytes => return,
-            (Self::Absent, Some(bytes)) => Self::Known(match value {
-                Value::Static(text) => Text::Static(text),
-                Value::Shared(text) => Text::Shared(Rc::clone(text)),
-                _ => Text::Shared(Rc::from(bytes)),
-            }),
-            _ => Self::Unclear,
-        };
-    }
 }
 
 /// What `content-type` says.
@@ -85,18 +57,15 @@ pub(crate) enum GrpcStatus {
 /// first.
 const PSEUDO_FIELDS: u32 = 4;
 
+/// Room that most requests need for their texts.
+const TEXT_ROOM: usize = 160;
+
 /// The fields of one block that matter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
-    pub(crate) method: Slot,
-    pub(crate) path: Slot,
-    pub(crate) scheme: Slot,
-    pub(crate) authority: Slot,
-    host: Slot,
-    pub(crate) user_agent: Slot,
-    pub(crate) traceparent: Slot,
-    pub(crate) grpc_message: Slot,
-    pub(crate) encoding: Slot,
+    slots: [Slot; KEPT],
+    /// Their texts, one after the other.
+    text: Vec<u8>,
     /// 0: not said, or not known.
     pub(crate) status: u16,
     pub(crate) grpc_status: GrpcStatus,
@@ -120,49 +89,103 @@ impl Head {
         }
     }
 
+    /// The text of a field, where it is known.
+    pub(crate) fn get(&self, kept: Kept) -> Option<&[u8]> {
+        match self.slot(kept) {
+            Slot::Known { at, len } => {
+                let at = at as usize;
+                self.text.get(at..at.saturating_add(len as usize))
+            }
+            Slot::Absent | Slot::Unclear => None,
+        }
+    }
+
+    /// Whether a field was there, known or not.
+    pub(crate) fn has(&self, kept: Kept) -> bool {
+        !matches!(self.slot(kept), Slot::Absent)
+    }
+
+    fn slot(&self, kept: Kept) -> Slot {
+        self.slots.get(kept as usize).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, kept: Kept, value: Option<&[u8]>) {
+        let new = match (self.slot(kept), value) {
+            (Slot::Absent, Some(value)) => {
+                if self.text.capacity() == 0 {
+                    self.text.reserve(TEXT_ROOM.max(value.len()));
+                }
+                // A header block is far below 4 GiB.
+                let (at, len) = (self.text.len() as u32, value.len() as u32);
+                self.text.extend_from_slice(value);
+                Slot::Known { at, len }
+            }
+            (Slot::Known { .. }, Some(value)) if self.get(kept) == Some(value) => return,
+            _ => Slot::Unclear,
+        };
+        if let Some(slot) = self.slots.get_mut(kept as usize) {
+            *slot = new;
+        }
+    }
+
     /// `:authority`, else `host` (RFC 9113, 8.3.1).
     pub(crate) fn authority(&self) -> Option<&[u8]> {
-        self.authority.get().or(self.host.get())
+        self.get(Kept::Authority).or(self.get(Kept::Host))
+    }
+
+    /// Takes a later block's word where it has one.
+    pub(crate) fn replace(&mut self, kept: Kept, later: &Self) {
+        if later.has(kept) {
+            self.forget(kept);
+            self.set(kept, later.get(kept));
+        }
+    }
+
+    fn forget(&mut self, kept: Kept) {
+        if let Slot::Known { at, len } = self.slot(kept) {
+            let from = at as usize;
+            self.text.drain(from..from.saturating_add(len as usize));
+            for slot in &mut self.slots {
+                if let Slot::Known { at: other, .. } = slot
+                    && *other > at
+                {
+                    *other -= len;
+                }
+            }
+        }
+        if let Some(slot) = self.slots.get_mut(kept as usize) {
+            *slot = Slot::Absent;
+        }
     }
 
     /// Where the unseen entries cannot hold the path, they are of no interest.
     pub(crate) fn finish(&mut self) {
-        if !matches!(self.path, Slot::Absent) {
+        if self.has(Kept::Path) {
             self.path_entries = [0, 0];
         }
     }
 
     /// Some pseudo-header field of a request.
     pub(crate) fn is_request(&self) -> bool {
-        [&self.method, &self.path, &self.scheme, &self.authority]
-            .iter()
-            .any(|slot| !matches!(slot, Slot::Absent))
+        OF_REQUESTS.into_iter().any(|kept| self.has(kept))
     }
 
     /// Bytes of text that are kept for it.
     pub(crate) fn text_bytes(&self) -> usize {
-        [
-            &self.method,
-            &self.path,
-            &self.scheme,
-            &self.authority,
-            &self.host,
-            &self.user_agent,
-            &self.traceparent,
-            &self.grpc_message,
-            &self.encoding,
-        ]
-        .iter()
-        .map(|slot| slot.len())
-        .sum()
+        self.text.len()
     }
 }
 
 impl Sink for Head {
-    fn field(&mut self, name: Name, value: Value<'_>) {
+    fn field(&mut self, field: Field<'_>) {
+        let Field { name, value, .. } = field;
         self.fields = self.fields.saturating_add(1);
-        match name {
-            Name::Other => {}
+        let text = match value {
+            Value::Known(text) => Some(text),
+            Value::Unseen(_) | Value::Dropped => None,
+        };
+        let kept = match name {
+            Name::Other => return,
             Name::Unknown => {
                 self.unknown = self.unknown.saturating_add(1);
                 if let (true, Value::Unseen(number)) = (self.fields <= PSEUDO_FIELDS, value)
@@ -170,41 +193,42 @@ impl Sink for Head {
                 {
                     *entry = number;
                 }
+                return;
             }
-            Name::Method => self.method.set(value),
-            Name::Path => self.path.set(value),
-            Name::Scheme => self.scheme.set(value),
-            Name::Authority => self.authority.set(value),
-            Name::Host => self.host.set(value),
-            Name::UserAgent => self.user_agent.set(value),
-            Name::Traceparent => self.traceparent.set(value),
-            Name::GrpcMessage => self.grpc_message.set(value),
-            Name::GrpcEncoding => self.encoding.set(value),
-            Name::Status => self.status = bytes(value).and_then(number).unwrap_or(0),
+            Name::Status => {
+                self.status = text.and_then(number).unwrap_or(0);
+                return;
+            }
             Name::GrpcStatus => {
-                self.grpc_status = match bytes(value).and_then(number) {
+                self.grpc_status = match text.and_then(number) {
                     Some(code) => GrpcStatus::Code(code),
                     None => GrpcStatus::Unclear,
                 };
+                return;
             }
-            Name::GrpcTimeout => self.timeout = bytes(value).and_then(timeout),
+            Name::GrpcTimeout => {
+                self.timeout = text.and_then(timeout);
+                return;
+            }
             Name::ContentType => {
-                self.content = match bytes(value) {
-                    Some(value) if is_grpc(value) => Content::Grpc,
+                self.content = match text {
+                    Some(text) if is_grpc(text) => Content::Grpc,
                     Some(_) => Content::Other,
                     None => Content::Unsaid,
                 };
+                return;
             }
-        }
-    }
-}
-
-fn bytes<'a>(value: Value<'a>) -> Option<&'a [u8]> {
-    match value {
-        Value::Static(bytes) => Some(bytes),
-        Value::Shared(bytes) => Some(bytes),
-        Value::Bytes(bytes) => Some(bytes),
-        Value::Unseen(_) | Value::Dropped => None,
+            Name::Method => Kept::Method,
+            Name::Path => Kept::Path,
+            Name::Scheme => Kept::Scheme,
+            Name::Authority => Kept::Authority,
+            Name::Host => Kept::Host,
+            Name::UserAgent => Kept::UserAgent,
+            Name::Traceparent => Kept::Traceparent,
+            Name::GrpcMessage => Kept::GrpcMessage,
+            Name::GrpcEncoding => Kept::GrpcEncoding,
+        };
+        self.set(kept, text);
     }
 }
 
@@ -264,6 +288,23 @@ mod tests {
         ] {
             assert_eq!(is_grpc(value.as_bytes()), grpc, "{value}");
         }
+    }
+
+    #[test]
+    fn a_later_word_takes_the_place_of_an_earlier_one() {
+        let said = |message: &[u8], encoding: &[u8]| {
+            let mut head = Head::default();
+            head.set(Kept::GrpcMessage, Some(message));
+            head.set(Kept::GrpcEncoding, Some(encoding));
+            head
+        };
+        let mut head = said(b"first", b"gzip");
+        head.replace(Kept::GrpcMessage, &said(b"a longer one", b"deflate"));
+        assert_eq!(head.get(Kept::GrpcMessage), Some(&b"a longer one"[..]));
+        assert_eq!(head.get(Kept::GrpcEncoding), Some(&b"gzip"[..]));
+        head.replace(Kept::GrpcEncoding, &Head::default());
+        assert_eq!(head.get(Kept::GrpcEncoding), Some(&b"gzip"[..]));
+        assert_eq!(head.text_bytes(), 16);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod emit;
 mod fields;
 mod frame;
 mod head;
-mod hpack;
+pub mod hpack;
 mod lane;
 mod limits;
 mod loss;

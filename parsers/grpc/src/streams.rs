@@ -6,8 +6,8 @@ use crate::call::{Call, Phase};
 use crate::connection::{Http2, Step};
 use crate::emit::emit;
 use crate::frame::{END_STREAM, LARGEST_FRAME_BYTES};
-use crate::head::{Content, GrpcStatus, Head, Slot};
-use crate::hpack::{Name, Sink, Value};
+use crate::head::{Content, GrpcStatus, Head, Kept};
+use crate::hpack::{Field, Name, Sink, Value};
 use crate::lane::{Frame, Opening};
 use crate::limits::{RAPID_RESETS, STREAMS, TEXT_BYTES};
 
@@ -191,15 +191,13 @@ impl Http2 {
         if head.grpc_status != GrpcStatus::Absent {
             answer.grpc_status = head.grpc_status;
         }
-        let added = head.grpc_message.len().saturating_add(head.encoding.len());
-        if !matches!(head.grpc_message, Slot::Absent) {
-            answer.grpc_message = head.grpc_message;
-        }
-        if !matches!(head.encoding, Slot::Absent) {
-            answer.encoding = head.encoding;
-        }
-        call.text_bytes = call.text_bytes.saturating_add(added);
-        self.calls.text_bytes = self.calls.text_bytes.saturating_add(added);
+        let before = answer.text.text_bytes();
+        answer.text.replace(Kept::GrpcMessage, &head);
+        answer.text.replace(Kept::GrpcEncoding, &head);
+        let after = answer.text.text_bytes();
+        let count = |total: usize| total.saturating_sub(before).saturating_add(after);
+        call.text_bytes = count(call.text_bytes);
+        self.calls.text_bytes = count(self.calls.text_bytes);
         if opening.end_stream {
             return self.end_half(Side::Server, stream, time, cx);
         }
@@ -353,11 +351,18 @@ impl Http2 {
         let mut head = Head::default();
         let mut lines = request.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
         let mut first = lines.next().unwrap_or_default().splitn(2, |&b| b == b' ');
-        head.field(Name::Method, Value::Bytes(first.next().unwrap_or_default()));
+        let mut field = |name, text| {
+            head.field(Field {
+                name,
+                text: None,
+                value: Value::Known(text),
+            });
+        };
+        field(Name::Method, first.next().unwrap_or_default());
         let target = first.next().unwrap_or_default();
         let target = target.strip_suffix(b" HTTP/1.1").unwrap_or(target);
-        head.field(Name::Path, Value::Bytes(target));
-        head.field(Name::Scheme, Value::Static(b"http"));
+        field(Name::Path, target);
+        field(Name::Scheme, b"http");
         let mut start = 0;
         for line in lines {
             let Some(colon) = line.iter().position(|&b| b == b':') else {
@@ -372,7 +377,7 @@ impl Http2 {
                         .and_then(|text| text.parse().ok());
                     start = number.unwrap_or(start);
                 }
-                _ => head.field(Name::of(name), Value::Bytes(value)),
+                _ => field(Name::of(name), value),
             }
         }
         let mut call = Call::new(Side::Server, 0, start);

@@ -1,26 +1,37 @@
 //! Header blocks of one direction (RFC 7541, 3 and 6).
 
 use std::cell::Cell;
-use std::rc::Rc;
 
-use super::name::{LONGEST_NAME, STATIC_ENTRIES, static_entry};
-use super::table::{DEFAULT_TABLE_BYTES, ENTRY_BYTES, Entry, Lookup, Table};
+use super::name::{LONGEST_NAME, STATIC_ENTRIES, static_entry, static_name};
+use super::table::{DEFAULT_TABLE_BYTES, Entry, Lookup, Table};
 use super::{Error, Name, huffman, integer};
 use crate::limits::{PATH_BYTES, VALUE_BYTES};
 
 /// Takes the fields of a block, in order.
-pub(crate) trait Sink {
-    fn field(&mut self, name: Name, value: Value<'_>);
+pub trait Sink {
+    /// The next field.
+    fn field(&mut self, field: Field<'_>);
+}
+
+/// A field of a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Its name, as far as a span can need it.
+    pub name: Name,
+    /// Its name as it is; `None` but from [`Decoder::keeping_everything`], and where it is unknown.
+    pub text: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Value<'a>,
 }
 
 /// The value of a field.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Value<'a> {
-    Static(&'static [u8]),
-    /// Part of the table.
-    Shared(&'a Rc<[u8]>),
-    Bytes(&'a [u8]),
-    /// It stands in the entry with this number that was never seen (see [`Lookup::Unknown`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// As it was sent.
+    Known(&'a [u8]),
+    /// It stands in the entry with this number, which was never seen. The number is the same as
+    /// long as the entry lives: 1 for the one that was newest when the reader joined, and so on to
+    /// the oldest; 0 for one that was dropped for the sake of a limit.
     Unseen(u64),
     /// Not kept: of no interest, or too long.
     Dropped,
@@ -28,60 +39,77 @@ pub(crate) enum Value<'a> {
 
 /// The decoder of one direction.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     table: Table,
     /// The largest table that the receiver ever allowed; `None` where that is not known.
     allowed: Option<u32>,
     failed: bool,
+    /// Names and values are kept that no span can need.
+    everything: bool,
 }
 
 impl Decoder {
     /// Of a connection that is seen from its beginning.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             table: Table::new(),
             allowed: Some(DEFAULT_TABLE_BYTES),
             failed: false,
+            everything: false,
         }
     }
 
     /// Of a connection whose past is unknown.
-    pub(crate) fn joined() -> Self {
+    #[must_use]
+    pub fn joined() -> Self {
         Self {
             table: Table::joined(),
             allowed: None,
-            failed: false,
+            ..Self::new()
         }
     }
 
+    /// Also yields names and values that no span can need: to compare with other decoders.
+    #[must_use]
+    pub fn keeping_everything(mut self) -> Self {
+        self.everything = true;
+        self
+    }
+
     /// Blocks have passed unseen: what is in the table is not known any more.
-    pub(crate) fn rejoin(&mut self) {
+    pub fn rejoin(&mut self) {
         self.table = Table::joined();
     }
 
     /// The receiver allows a table of this size. Encoders may go on with a smaller one for a while
     /// (RFC 7541, 4.2), so it is the largest that counts.
-    pub(crate) fn allow(&mut self, bytes: u32) {
+    pub fn allow(&mut self, bytes: u32) {
         self.allowed = self.allowed.map(|allowed| allowed.max(bytes));
     }
 
     /// What the receiver allows may have changed unseen.
-    pub(crate) fn allow_any(&mut self) {
+    pub fn allow_any(&mut self) {
         self.allowed = None;
     }
 
-    pub(crate) fn shrink(&mut self) {
+    /// Gives back memory that it does not need at the moment.
+    pub fn shrink(&mut self) {
         self.table.shrink();
     }
 
-    /// Decodes a block. After an error nothing of this direction is decoded any more.
-    pub(crate) fn decode(&mut self, block: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+    /// Decodes a block.
+    ///
+    /// # Errors
+    /// When the block is not as RFC 7541 has it. Then nothing of this direction is decoded any
+    /// more, and the fields that `sink` was given of this block may be wrong as well.
+    pub fn decode(&mut self, block: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
         if self.failed {
             return Err(Error::Closed);
         }
         let mut scratch = SCRATCH.take();
         let result = self.fields(block, sink, &mut scratch);
-        if scratch.capacity() <= SCRATCH_BYTES {
+        if scratch.name.capacity().max(scratch.value.capacity()) <= SCRATCH_BYTES {
             SCRATCH.set(scratch);
         }
         if result.is_err() {
@@ -95,7 +123,7 @@ impl Decoder {
         &mut self,
         mut rest: &[u8],
         sink: &mut impl Sink,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<(), Error> {
         let mut first = true;
         while let Some(&byte) = rest.first() {
@@ -118,17 +146,29 @@ impl Decoder {
     fn indexed<'a>(&self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Error> {
         let (index, rest) = integer::read(rest, 7)?;
         if let Some(entry) = static_entry(index) {
-            sink.field(entry.name, Value::Static(entry.value));
+            sink.field(Field {
+                name: entry.name,
+                text: self.everything.then(|| static_name(index)).flatten(),
+                value: Value::Known(entry.value),
+            });
             return Ok(rest);
         }
-        match self.dynamic(index)? {
+        sink.field(match self.dynamic(index)? {
             Lookup::Entry(entry) => {
-                let value = entry.value.as_ref().map_or(Value::Dropped, Value::Shared);
-                sink.field(entry.name, value);
+                let (text, value) = self.texts(&entry);
+                Field {
+                    name: entry.name,
+                    text,
+                    value: value.map_or(Value::Dropped, Value::Known),
+                }
             }
-            Lookup::Unknown(number) => sink.field(Name::Unknown, Value::Unseen(number)),
+            Lookup::Unknown(number) => Field {
+                name: Name::Unknown,
+                text: None,
+                value: Value::Unseen(number),
+            },
             Lookup::Invalid => return Err(Error::Index),
-        }
+        });
         Ok(rest)
     }
 
@@ -139,61 +179,108 @@ impl Decoder {
         prefix: u32,
         insert: bool,
         sink: &mut impl Sink,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
     ) -> Result<&'a [u8], Error> {
         let (index, rest) = integer::read(rest, prefix)?;
+        scratch.name.clear();
         let (name, name_bytes, rest) = if index == 0 {
-            let (text, rest) = Literal::read(rest)?;
-            let bytes = text.decoded_len()?;
-            let name = if bytes <= LONGEST_NAME {
-                text.decode(scratch).map(Name::of)?
-            } else {
-                Name::Other
-            };
-            (name, u32::try_from(bytes).unwrap_or(u32::MAX), rest)
-        } else if let Some(entry) = static_entry(index) {
-            (entry.name, entry.name_bytes, rest)
+            self.new_name(rest, scratch)?
         } else {
-            match self.dynamic(index)? {
-                Lookup::Entry(entry) => (entry.name, entry.name_bytes, rest),
-                Lookup::Unknown(_) => (Name::Unknown, 0, rest),
-                Lookup::Invalid => return Err(Error::Index),
-            }
+            let (name, name_bytes) = self.indexed_name(index, scratch)?;
+            (name, name_bytes, rest)
         };
-        let (text, rest) = Literal::read(rest)?;
-        if !insert && !name.is_wanted() {
-            // Nobody needs it, and it is not kept.
-            sink.field(name, Value::Dropped);
-            return Ok(rest);
-        }
-        let limit = if name == Name::Path {
-            PATH_BYTES
-        } else {
-            VALUE_BYTES
+        let text = (self.everything && name != Name::Unknown).then_some(&scratch.name[..]);
+        let (literal, rest) = Literal::read(rest)?;
+        let wanted = name.is_wanted() || self.everything;
+        let limit = match name {
+            _ if self.everything => usize::MAX,
+            Name::Path => PATH_BYTES,
+            _ => VALUE_BYTES,
         };
-        let (value, bytes) = if name.is_wanted() && text.bytes.len() <= limit {
-            let value = text.decode(scratch)?;
-            (Some(value), value.len())
-        } else {
-            (None, text.decoded_len()?)
-        };
+        let kept = wanted && literal.bytes.len() <= limit;
         if !insert {
-            sink.field(name, value.map_or(Value::Dropped, Value::Bytes));
+            // Where nobody needs it, it is not even decoded.
+            scratch.value.clear();
+            let value = if kept {
+                literal.decode(&mut scratch.value)?;
+                Value::Known(&scratch.value)
+            } else {
+                Value::Dropped
+            };
+            sink.field(Field { name, text, value });
             return Ok(rest);
         }
-        let value: Option<Rc<[u8]>> = value.map(Rc::from);
-        sink.field(name, value.as_ref().map_or(Value::Dropped, Value::Shared));
-        let size = u32::try_from(bytes)
-            .unwrap_or(u32::MAX)
-            .saturating_add(name_bytes)
-            .saturating_add(ENTRY_BYTES);
-        self.table.insert(Entry {
-            name,
-            name_bytes,
-            size,
-            value,
-        });
+        if !kept {
+            let value = Value::Dropped;
+            let bytes = literal.decoded_len()?;
+            sink.field(Field { name, text, value });
+            self.table.insert(name, name_bytes, bytes, None);
+            return Ok(rest);
+        }
+        let name_text = text.unwrap_or_default();
+        let most = literal.most_decoded().saturating_add(name_text.len());
+        let (place, at) = self.table.room(most);
+        place.extend_from_slice(name_text);
+        let from = place.len();
+        literal.decode(place)?;
+        let to = place.len();
+        let value = Value::Known(self.table.put(from..to));
+        sink.field(Field { name, text, value });
+        let bytes = to.saturating_sub(from);
+        self.table.insert(name, name_bytes, bytes, Some(at));
         Ok(rest)
+    }
+
+    /// The name that a literal brings: what it is, its length, and what follows.
+    fn new_name<'a>(
+        &self,
+        rest: &'a [u8],
+        scratch: &mut Scratch,
+    ) -> Result<(Name, u32, &'a [u8]), Error> {
+        let (literal, rest) = Literal::read(rest)?;
+        // No name that is wanted is longer.
+        let bytes = if self.everything || literal.bytes.len() <= LONGEST_NAME {
+            literal.decode(&mut scratch.name)?;
+            scratch.name.len()
+        } else {
+            literal.decoded_len()?
+        };
+        let name_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Ok((Name::of(&scratch.name), name_bytes, rest))
+    }
+
+    /// The name of the entry with this index, and its length.
+    fn indexed_name(&self, index: u32, scratch: &mut Scratch) -> Result<(Name, u32), Error> {
+        if let Some(entry) = static_entry(index) {
+            if self.everything {
+                let text = static_name(index).unwrap_or_default();
+                scratch.name.extend_from_slice(text);
+            }
+            return Ok((entry.name, entry.name_bytes));
+        }
+        match self.dynamic(index)? {
+            Lookup::Entry(entry) => {
+                let text = self.texts(&entry).0.unwrap_or_default();
+                scratch.name.extend_from_slice(text);
+                Ok((entry.name, entry.name_bytes()))
+            }
+            Lookup::Unknown(_) => Ok((Name::Unknown, 0)),
+            Lookup::Invalid => Err(Error::Index),
+        }
+    }
+
+    /// Name and value of an entry, as far as they are kept.
+    fn texts(&self, entry: &Entry) -> (Option<&[u8]>, Option<&[u8]>) {
+        let text = self.table.text(entry);
+        match text {
+            Some(text) if self.everything => {
+                match text.split_at_checked(entry.name_bytes() as usize) {
+                    Some((name, value)) => (Some(name), Some(value)),
+                    None => (None, None),
+                }
+            }
+            _ => (None, text),
+        }
     }
 
     /// RFC 7541, 6.3.
@@ -206,12 +293,18 @@ impl Decoder {
         Ok(rest)
     }
 
-    fn dynamic(&self, index: u32) -> Result<Lookup<'_>, Error> {
+    fn dynamic(&self, index: u32) -> Result<Lookup, Error> {
         let index = index
             .checked_sub(STATIC_ENTRIES)
             .and_then(|index| index.checked_sub(1))
             .ok_or(Error::Index)?;
         Ok(self.table.get(index))
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -239,25 +332,40 @@ impl<'a> Literal<'a> {
         }
     }
 
-    fn decode<'s>(&self, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], Error>
-    where
-        'a: 's,
-    {
-        if !self.huffman {
-            return Ok(self.bytes);
+    /// Room that is needed to decode it.
+    fn most_decoded(&self) -> usize {
+        if self.huffman {
+            huffman::most_decoded(self.bytes.len()).saturating_add(1)
+        } else {
+            self.bytes.len()
         }
-        scratch.clear();
-        huffman::decode(self.bytes, |byte| scratch.push(byte))?;
-        Ok(scratch)
+    }
+
+    /// Adds it to `out`.
+    fn decode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.huffman {
+            huffman::decode(self.bytes, out)
+        } else {
+            out.extend_from_slice(self.bytes);
+            Ok(())
+        }
     }
 }
 
 /// Scratch space beyond this is given back.
 const SCRATCH_BYTES: usize = 16 << 10;
 
+/// Where strings are decoded that are not put into the table.
+#[derive(Debug, Default)]
+struct Scratch {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
 thread_local! {
-    /// Where Huffman-coded strings are decoded.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<Scratch> = const {
+        Cell::new(Scratch { name: Vec::new(), value: Vec::new() })
+    };
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The Huffman code of RFC 7541, appendix B.
 //!
 //! The code is canonical: codes of one length count up in the order of their symbols, so the
-//! lengths are all there is to know.
+//! lengths are all there is to know. Text is decoded by a table that yields two symbols at a time.
 
 use super::Error;
 
@@ -88,66 +88,147 @@ const FIRST: [u32; GROUPS.len() + 1] = {
     first
 };
 
-/// Symbol and length by the next eight bits; length 0 where the code is longer.
-static SHORT: [(u8, u8); 256] = {
-    let mut table = [(0, 0); 256];
+/// Bits looked up at a time: two of the letters that are most frequent.
+const BITS: u32 = 12;
+
+/// What the next [`BITS`] bits begin with: as many whole codes as fit, at most two.
+#[derive(Clone, Copy)]
+struct Step {
+    symbols: [u8; 2],
+    /// Of both codes.
+    bits: u8,
+    /// 0: the first code is longer than [`BITS`].
+    count: u8,
+}
+
+static STEPS: [Step; 1 << BITS] = {
+    let mut steps = [Step {
+        symbols: [0; 2],
+        bits: 0,
+        count: 0,
+    }; 1 << BITS];
+    let mut index = 0;
+    while index < steps.len() {
+        let window = (index as u32) << (32 - BITS);
+        let (first, bits) = short(window, BITS);
+        if bits > 0 {
+            let (second, more) = short(window << bits, BITS - bits);
+            steps[index] = Step {
+                symbols: [first, second],
+                bits: (bits + more) as u8,
+                count: if more > 0 { 2 } else { 1 },
+            };
+        }
+        index += 1;
+    }
+    steps
+};
+
+/// The code of at most `most` bits that `window` begins with, and its length; 0 where it is longer.
+const fn short(window: u32, most: u32) -> (u8, u32) {
     let mut group = 0;
-    while group < 4 {
+    while group < GROUPS.len() && GROUPS[group].0 <= most {
         let (length, symbols) = GROUPS[group];
-        let mut index = 0;
-        while index < symbols.len() {
-            let from = (FIRST[group] >> 24) as usize + (index << (8 - length));
-            let mut fill = 0;
-            while fill < 1 << (8 - length) {
-                table[from + fill] = (symbols[index], length as u8);
-                fill += 1;
-            }
-            index += 1;
+        let index = ((window - FIRST[group]) >> (32 - length)) as usize;
+        if index < symbols.len() {
+            return (symbols[index], length);
         }
         group += 1;
     }
-    table
-};
+    (0, 0)
+}
 
-/// Decodes `bytes` and hands each symbol to `out`.
-pub(crate) fn decode(bytes: &[u8], mut out: impl FnMut(u8)) -> Result<(), Error> {
-    let mut input = bytes.iter();
-    // The next bits, left-aligned, and how many there are.
-    let (mut window, mut bits) = (0u64, 0u32);
-    loop {
-        while bits <= 56 {
-            let Some(&byte) = input.next() else { break };
-            window |= u64::from(byte) << (56 - bits);
-            bits += 8;
+/// The most symbols that `len` bytes of code can stand for.
+pub(crate) fn most_decoded(len: usize) -> usize {
+    // The shortest code has five bits.
+    len.saturating_mul(8) / 5
+}
+
+/// Decodes `bytes` and adds the text to `out`.
+///
+/// # Errors
+/// [`Error::Huffman`] when it is no code or does not end as it must. What was added is worthless.
+pub(crate) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let mut at = out.len();
+    // One more: two are written at a time.
+    out.resize(at.saturating_add(most_decoded(bytes.len())).saturating_add(1), 0);
+    let result = symbols(bytes, |pair, count| {
+        if let Some(place) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *place = pair;
         }
-        let next = (window >> 56) as usize;
-        let (symbol, length) = match SHORT.get(next) {
-            Some(&(symbol, length)) if length > 0 => (symbol, u32::from(length)),
-            _ => match long((window >> 32) as u32) {
-                Some(found) => found,
-                None => return padding(window, bits),
-            },
-        };
-        if length > bits {
-            return padding(window, bits);
-        }
-        out(symbol);
-        window <<= length;
-        bits -= length;
-    }
+        at = at.saturating_add(count);
+    });
+    out.truncate(at);
+    result
 }
 
 /// How many bytes `bytes` stand for.
 pub(crate) fn decoded_len(bytes: &[u8]) -> Result<usize, Error> {
     let mut len = 0usize;
-    decode(bytes, |_| len += 1)?;
+    symbols(bytes, |_, count| len = len.saturating_add(count))?;
     Ok(len)
 }
 
-/// A code of more than eight bits.
+/// Hands the symbols to `out`, one or two at a time.
+#[inline]
+fn symbols(bytes: &[u8], mut out: impl FnMut([u8; 2], usize)) -> Result<(), Error> {
+    let mut input = bytes;
+    // The next bits, left-aligned, and how many there are.
+    let (mut window, mut bits) = (0u64, 0u32);
+    loop {
+        while bits <= 32 {
+            if let Some((four, rest)) = input.split_first_chunk() {
+                window |= u64::from(u32::from_be_bytes(*four)) << (32 - bits);
+                bits += 32;
+                input = rest;
+            } else if let Some((&byte, rest)) = input.split_first() {
+                window |= u64::from(byte) << (56 - bits);
+                bits += 8;
+                input = rest;
+            } else {
+                break;
+            }
+        }
+        let last = input.is_empty();
+        while bits >= BITS {
+            let Some(&step) = STEPS.get((window >> (64 - BITS)) as usize) else {
+                return Err(Error::Huffman);
+            };
+            let taken = if step.count > 0 {
+                out(step.symbols, usize::from(step.count));
+                u32::from(step.bits)
+            } else {
+                if bits < LONGEST.0 && !last {
+                    break;
+                }
+                match long((window >> 32) as u32) {
+                    Some((symbol, length)) if length <= bits => {
+                        out([symbol, 0], 1);
+                        length
+                    }
+                    _ => return Err(Error::Huffman),
+                }
+            };
+            window <<= taken;
+            bits -= taken;
+        }
+        if last {
+            break;
+        }
+    }
+    // Fewer bits than are looked up at a time, then nothing.
+    while let (symbol, length @ 1..) = short((window >> 32) as u32, bits) {
+        out([symbol, 0], 1);
+        window <<= length;
+        bits -= length;
+    }
+    padding(window, bits)
+}
+
+/// A code of more than [`BITS`] bits.
 fn long(code: u32) -> Option<(u8, u32)> {
     let groups = GROUPS.iter().chain(std::iter::once(&LONGEST));
-    for (&(length, symbols), first) in groups.zip(FIRST).skip(4) {
+    for (&(length, symbols), first) in groups.zip(FIRST).filter(|(group, _)| group.0 > BITS) {
         let index = code.checked_sub(first)? >> (32 - length);
         if let Some(&symbol) = symbols.get(index as usize) {
             return Some((symbol, length));
@@ -172,7 +253,7 @@ mod tests {
 
     fn text(bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();
-        decode(bytes, |byte| out.push(byte))?;
+        decode(bytes, &mut out)?;
         assert_eq!(decoded_len(bytes), Ok(out.len()));
         Ok(out)
     }

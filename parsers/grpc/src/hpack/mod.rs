@@ -3,6 +3,25 @@
 //! An index counts from the newest entry of the dynamic table, so entries inserted since the
 //! reader joined resolve exactly; what lies behind them is unknown and said to be. Of the table
 //! only the values that a span can need are kept; of the other entries their sizes are enough.
+//!
+//! ```
+//! use wirespan_parser_grpc::hpack::{Decoder, Field, Name, Sink, Value};
+//!
+//! struct Path(Vec<u8>);
+//!
+//! impl Sink for Path {
+//!     fn field(&mut self, field: Field<'_>) {
+//!         if let (Name::Path, Value::Known(path)) = (field.name, field.value) {
+//!             self.0 = path.to_vec();
+//!         }
+//!     }
+//! }
+//!
+//! let mut path = Path(Vec::new());
+//! Decoder::new().decode(b"\x82\x44\x02/a", &mut path)?;
+//! assert_eq!(path.0, b"/a");
+//! # Ok::<(), wirespan_parser_grpc::hpack::Error>(())
+//! ```
 
 mod decoder;
 mod huffman;
@@ -10,12 +29,12 @@ mod integer;
 mod name;
 mod table;
 
-pub(crate) use decoder::{Decoder, Sink, Value};
-pub(crate) use name::Name;
+pub use decoder::{Decoder, Field, Sink, Value};
+pub use name::Name;
 
 /// Why a header block cannot be decoded. The table is not known any more after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Error {
+pub enum Error {
     /// An integer too large or too long (RFC 7541, 5.1).
     Integer,
     /// The block ends within a field.

@@ -2,23 +2,36 @@
 
 /// The name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
+pub enum Name {
     /// One that is of no interest.
     Other,
     /// It stands in a table entry that was never seen.
     Unknown,
+    /// `:method`
     Method,
+    /// `:path`
     Path,
+    /// `:scheme`
     Scheme,
+    /// `:authority`
     Authority,
+    /// `:status`
     Status,
+    /// `host`
     Host,
+    /// `content-type`
     ContentType,
+    /// `user-agent`
     UserAgent,
+    /// `traceparent`
     Traceparent,
+    /// `grpc-status`
     GrpcStatus,
+    /// `grpc-message`
     GrpcMessage,
+    /// `grpc-timeout`
     GrpcTimeout,
+    /// `grpc-encoding`
     GrpcEncoding,
 }
 
@@ -67,6 +80,12 @@ pub(crate) fn static_entry(index: u32) -> Option<StaticEntry> {
         name_bytes: u32::try_from(text.len()).ok()?,
         value: value.as_bytes(),
     })
+}
+
+/// The name of the entry with this index.
+pub(crate) fn static_name(index: u32) -> Option<&'static [u8]> {
+    let (_, text, _) = STATIC.get(usize::try_from(index).ok()?.checked_sub(1)?)?;
+    Some(text.as_bytes())
 }
 
 /// Entries of the static table.

@@ -5,16 +5,18 @@ use super::*;
 struct Fields(Vec<String>);
 
 impl Sink for Fields {
-    fn field(&mut self, name: Name, value: Value<'_>) {
+    fn field(&mut self, field: Field<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let value = match value {
-            Value::Static(bytes) => text(bytes),
-            Value::Bytes(bytes) => text(bytes),
-            Value::Shared(bytes) => text(bytes),
+        let name = match field.text {
+            Some(name) => text(name),
+            None => format!("{:?}", field.name),
+        };
+        let value = match field.value {
+            Value::Known(value) => text(value),
             Value::Unseen(number) => format!("?{number}"),
             Value::Dropped => "-".into(),
         };
-        self.0.push(format!("{name:?} {value}"));
+        self.0.push(format!("{name} {value}"));
     }
 }
 
