@@ -71,13 +71,25 @@ pub struct ParsersSection {
     pub cache: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpansSection {
     /// Keep statements, queries and paths as they were sent.
     pub unredacted: bool,
+    /// Name HTTP spans by the templates of their paths, inferred from what was seen.
+    pub route_templates: bool,
     /// Query parameters whose values are removed besides those always removed.
     pub redact_parameters: Vec<String>,
+}
+
+impl Default for SpansSection {
+    fn default() -> Self {
+        Self {
+            unredacted: false,
+            route_templates: true,
+            redact_parameters: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

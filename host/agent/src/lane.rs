@@ -1,35 +1,43 @@
 //! One road from socket events to spans: streams, parsers, identity, redaction. A lane belongs to
 //! one thread; connections are spread over lanes by their key.
 
+use std::sync::Arc;
+
 use wirespan_capture::{ConnectionKey, Nanos, SocketEvent, Verdict};
+use wirespan_route::Routes;
 use wirespan_runtime::{Output, Worker};
 use wirespan_span::{Redactor, Span};
 use wirespan_stream::{Connections, StreamEvent};
 
 use crate::enrich::Enricher;
+use crate::route;
 
 #[derive(Debug)]
 pub struct Lane {
     connections: Connections,
     worker: Worker,
     enricher: Enricher,
+    routes: Option<Arc<Routes>>,
     redactor: Redactor,
     stream_events: Vec<StreamEvent>,
     output: Output,
 }
 
 impl Lane {
+    /// Without `routes` spans are named without inferred routes.
     #[must_use]
     pub fn new(
         connections: Connections,
         worker: Worker,
         enricher: Enricher,
+        routes: Option<Arc<Routes>>,
         redactor: Redactor,
     ) -> Self {
         Self {
             connections,
             worker,
             enricher,
+            routes,
             redactor,
             stream_events: Vec::new(),
             output: Output::default(),
@@ -75,6 +83,9 @@ impl Lane {
             .sort_by_key(|parsed| (parsed.span.start_unix_nano, parsed.span.span_id));
         for parsed in self.output.spans.drain(..) {
             let mut done = self.enricher.enrich(parsed);
+            if let Some(routes) = &self.routes {
+                route::add_template(routes, &mut done);
+            }
             self.redactor.apply(&mut done);
             span(done);
         }

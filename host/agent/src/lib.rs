@@ -14,6 +14,7 @@ mod filter;
 mod lane;
 mod metrics;
 mod replay;
+mod route;
 mod run;
 mod sandbox;
 mod watch;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wirespan_capture::Clock;
+use wirespan_route::Routes;
 use wirespan_runtime::{
     Engine, EngineConfig, Limits, Origin, Parser, Parsers, RuntimeCounters, Worker,
 };
@@ -23,6 +24,7 @@ pub struct Sandbox {
     parsers: Arc<Parsers>,
     limits: Limits,
     counters: Arc<RuntimeCounters>,
+    routes: Arc<Routes>,
 }
 
 impl Sandbox {
@@ -73,6 +75,7 @@ impl Sandbox {
             parsers: Arc::new(Parsers::new(parsers)),
             limits: Limits::default(),
             counters,
+            routes: Arc::default(),
         })
     }
 
@@ -112,6 +115,10 @@ impl Sandbox {
             Connections::default(),
             worker,
             Enricher::new(host_name),
+            config
+                .spans
+                .route_templates
+                .then(|| Arc::clone(&self.routes)),
             redactor,
         ))
     }

@@ -109,6 +109,9 @@ pub(crate) struct Run {
     /// Keep statements, queries and paths as they were sent
     #[arg(long)]
     pub unredacted: bool,
+    /// Name spans without inferred routes
+    #[arg(long)]
+    pub no_route_templates: bool,
     /// Serve own metrics here, or `off` [default: 127.0.0.1:9475]
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,

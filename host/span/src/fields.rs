@@ -61,6 +61,9 @@ fields! {
         "10.1.2.4";
     SERVER_PORT = Span "server.port", Integer, Unbounded, Public,
         "Where the bytes name no port: port of the server's end of the connection.", "8080";
+    URL_TEMPLATE = Span "url.template", Text, Bounded, Identifier,
+        "On HTTP spans: the template of `url.path` as it was inferred from the paths seen. Absent with `--no-route-templates`, and for paths that the server did not know.",
+        "/users/{id}";
     SERVICE_NAME = Resource "service.name", Text, Bounded, Public,
         "`OTEL_SERVICE_NAME` of the observed process, else its workload, else its command.", "users";
     SERVICE_NAMESPACE = Resource "service.namespace", Text, Bounded, Public,

@@ -17,6 +17,7 @@ pub(crate) fn replay(arguments: Replay) -> Result<()> {
     config.parsers.plugins = arguments.plugin;
     config.parsers.protocols = arguments.protocol;
     config.spans.unredacted = arguments.unredacted;
+    config.spans.route_templates = !arguments.no_route_templates;
     let perspective = match arguments.perspective {
         Perspective::Server => wirespan_capture::Perspective::Server,
         Perspective::Client => wirespan_capture::Perspective::Client,

@@ -17,6 +17,7 @@ pub(crate) fn run(arguments: Run) -> Result<()> {
     }
     config.parsers.plugins.extend(arguments.plugin);
     config.spans.unredacted |= arguments.unredacted;
+    config.spans.route_templates &= !arguments.no_route_templates;
     config.nats.url = arguments.nats.or(config.nats.url);
     config.nats.encoding = arguments.encoding.or(config.nats.encoding);
     config.nats.cluster = arguments.cluster.or(config.nats.cluster);
