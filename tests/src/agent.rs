@@ -232,12 +232,22 @@ pub fn wirespan<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Re
 /// # Errors
 /// When it fails.
 pub fn replay(file: &Path) -> Result<Vec<Span>> {
-    let finished = wirespan([
-        OsString::from("replay"),
+    replay_with(file, &[])
+}
+
+/// [`replay`] with further options.
+///
+/// # Errors
+/// As there.
+pub fn replay_with(file: &Path, options: &[&str]) -> Result<Vec<Span>> {
+    let mut arguments: Vec<OsString> = vec![
+        "replay".into(),
         "--output".into(),
         "json".into(),
         file.into(),
-    ])?;
+    ];
+    arguments.extend(options.iter().map(OsString::from));
+    let finished = wirespan(arguments)?;
     ensure!(
         finished.status.success(),
         "replay ended with {}: {}",

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use wirespan_tests::agent::replay;
+use wirespan_tests::agent::replay_with;
 use wirespan_tests::{Span, rewrite};
 
 /// Pieces of at most so many bytes, and the seed of where they are cut.
@@ -48,7 +48,8 @@ fn sorted(mut spans: Vec<Span>) -> Vec<Span> {
 }
 
 fn replayed(file: &Path) -> Result<Vec<Span>> {
-    let mut spans = replay(file)?;
+    // What is inferred for names depends on what came before; what a parser says does not.
+    let mut spans = replay_with(file, &["--no-route-templates"])?;
     spans.iter_mut().for_each(without_version);
     Ok(sorted(spans))
 }
@@ -87,5 +88,26 @@ fn captures_cut_at_other_places_give_the_same() -> Result<()> {
             assert_same(&replayed(&file)?, &expected, &what);
         }
     }
+    Ok(())
+}
+
+#[test]
+fn paths_are_named_by_templates_unless_told_otherwise() -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/http-nginx-plain.wsrec");
+    let mut templates = 0;
+    for span in replay_with(&file, &[])? {
+        let method = span.text("http.request.method").unwrap_or_default();
+        match span.text("url.template") {
+            Some(template) => {
+                templates += 1;
+                assert_eq!(span.name, format!("{method} {template}"));
+                assert!(!template.contains(|c: char| c.is_ascii_digit()), "{template}");
+            }
+            None => assert_eq!(span.name, method),
+        }
+    }
+    assert!(templates > 0);
+    let spans = replay_with(&file, &["--no-route-templates"])?;
+    assert!(spans.iter().all(|span| span.text("url.template").is_none()));
     Ok(())
 }

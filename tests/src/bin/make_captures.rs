@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use wirespan_capture::SocketEvent;
-use wirespan_tests::agent::replay;
+use wirespan_tests::agent::replay_with;
 use wirespan_tests::client::Connection;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::nginx::Options;
@@ -75,7 +75,7 @@ fn record(
         }
         events.push(event);
     })?;
-    let spans = replay(&file)?;
+    let spans = replay_with(&file, &["--no-route-templates"])?;
     assert_exactly(&spans, &exchanges, &[nginx.server(), python.server()])
         .context("the recording is not what the clients did")?;
     let lines: Vec<String> = spans
