@@ -108,10 +108,11 @@ impl Lane {
         }
     }
 
-    /// Loses its place: a message may begin at the next byte, or later.
-    pub(crate) fn seek(&mut self, candidate: bool) {
+    /// Loses its place: a message may begin again where the direction turns, not at a byte that
+    /// merely comes next and can be of a body.
+    pub(crate) fn seek(&mut self) {
         self.state = State::Seek;
-        self.candidate = candidate;
+        self.candidate = false;
     }
 
     /// The other side sent something: whatever this side sent so far was before it, and its next

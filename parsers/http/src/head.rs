@@ -30,6 +30,8 @@ pub(crate) enum Coding {
 pub(crate) struct Head {
     /// The `x` of `HTTP/1.x`.
     pub(crate) minor: u8,
+    /// Of a response.
+    pub(crate) status: u16,
     pub(crate) content_length: Option<u64>,
     pub(crate) coding: Coding,
     /// `Upgrade` was there.

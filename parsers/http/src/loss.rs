@@ -7,9 +7,17 @@ use crate::exchange::{Message, Method};
 
 impl Http {
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        // A body that was refused need not come: what is lost can be the next request.
+        let unsure = side == Side::Client
+            && self.client.candidate
+            && self
+                .queue
+                .back()
+                .is_some_and(|e| e.response != Message::Awaited);
         let lane = self.lane(side);
         let from = lane.position;
         if lane.state == State::Body
+            && !unsure
             && let Some(end) = gap.end()
             && let Some(over) = lane.body.pass(from, end)
         {
@@ -17,6 +25,9 @@ impl Http {
             // nothing. It would not even be known here had the skip over it been asked for earlier.
             lane.position = end;
             lane.time = gap.time;
+            if side == Side::Client {
+                lane.candidate = false;
+            }
             match (over, side) {
                 (false, _) => {}
                 (true, Side::Client) => self.finish_request(cx),
@@ -28,7 +39,15 @@ impl Http {
         let lane = self.lane(side);
         if let Some(end) = gap.end() {
             lane.position = end;
+            lane.seen = lane.seen.max(end);
         }
+        if side == Side::Server && self.client.state == State::Seek {
+            self.client.turns();
+        }
+        if side == Side::Client && self.server.state == State::Seek {
+            self.server.turns();
+        }
+        let lane = self.lane(side);
         let unread = matches!(lane.state, State::Stopped | State::Held);
         if unread {
             return;
@@ -38,7 +57,7 @@ impl Http {
             .iter()
             .filter(|e| e.method != Method::Unseen)
             .count();
-        if waiting > 1 || self.pipelined && waiting > 0 {
+        if waiting > 1 || self.pipelined && waiting > 0 && side == Side::Client {
             // How many messages were lost cannot be told, nor which response is whose.
             for exchange in &mut self.queue {
                 exchange.flag(Flags::GAP);
@@ -50,6 +69,8 @@ impl Http {
             Side::Client => self.lost_requests(cx),
             Side::Server => self.lost_responses(cx),
         }
+        let lane = self.lane(side);
+        lane.time = lane.time.max(gap.time);
     }
 
     /// The client's lane lost its place.
@@ -59,7 +80,7 @@ impl Http {
         } else {
             self.missed = self.missed | Flags::GAP;
         }
-        self.client.seek(true);
+        self.client.seek();
         if let Some(reason) = self.settle(cx) {
             self.give_up(reason, cx);
         }
@@ -83,7 +104,7 @@ impl Http {
         {
             exchange.flag(Flags::GAP);
         }
-        self.server.seek(true);
+        self.server.seek();
         if let Some(reason) = self.settle(cx) {
             self.give_up(reason, cx);
         }
@@ -92,6 +113,12 @@ impl Http {
     /// The responses to all requests so far passed unseen.
     pub(crate) fn responses_missed(&mut self, cx: &mut Context<'_>) {
         for mut exchange in std::mem::take(&mut self.queue) {
+            if exchange.response == Message::Awaited {
+                exchange.flag(match self.missed {
+                    none if none == Flags::empty() => Flags::GAP,
+                    missed => missed,
+                });
+            }
             exchange.end = exchange.end.max(exchange.request_end).max(exchange.start);
             self.report(exchange, cx);
         }
@@ -135,6 +162,11 @@ impl Http {
 
     /// The connection is gone: reports what is in flight.
     pub(crate) fn closed(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
+        if self.server_unsure() && self.server.body.size == 0 {
+            // Whether there was a body to come is not known.
+            self.server.state = State::Start;
+            self.finish_response(cx);
+        }
         let ended = matches!(cause, Cause::Finished | Cause::None);
         if cause == Cause::Reset {
             for exchange in self.queue.iter_mut().filter(|e| !e.is_over()) {

@@ -18,6 +18,9 @@ impl Http {
         at: &mut u64,
         cx: &mut Context<'_>,
     ) -> Step {
+        if self.server.state == State::Seek && *at < input.end() {
+            self.server.turns();
+        }
         match self.client.state {
             State::Seek if !self.client.seek_turn(input, at) => Step::More,
             State::Seek | State::Start => self.request_start(input, at, cx),
@@ -60,16 +63,13 @@ impl Http {
     }
 
     fn request_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
-        let sought = self.client.state == State::Seek;
-        if !sought {
-            // Empty lines before a request are ignored (RFC 9112, 2.2).
-            let empty = input
-                .from(*at)
-                .iter()
-                .take_while(|b| matches!(b, b'\r' | b'\n'))
-                .count();
-            *at = at.saturating_add(empty as u64);
-        }
+        // Empty lines before a request are ignored (RFC 9112, 2.2).
+        let empty = input
+            .from(*at)
+            .iter()
+            .take_while(|b| matches!(b, b'\r' | b'\n'))
+            .count();
+        *at = at.saturating_add(empty as u64);
         let bytes = input.from(*at);
         if bytes.is_empty() {
             return Step::More;
@@ -98,7 +98,7 @@ impl Http {
         if self.client.state == State::Start {
             self.missed = self.missed | Flags::GAP;
         }
-        self.client.seek(false);
+        self.client.seek();
         Step::On
     }
 
@@ -109,7 +109,17 @@ impl Http {
         at: u64,
         cx: &mut Context<'_>,
     ) -> Step {
-        if self.server.state == State::Seek && !self.pipelined {
+        let answered = self.server.time;
+        if self.server.state == State::Seek
+            && self
+                .queue
+                .front()
+                .is_some_and(|first| first.start <= answered)
+        {
+            if self.pipelined {
+                // Which of them the next response answers cannot be told.
+                return self.give_up("bytes lost among pipelined requests", cx);
+            }
             // The client had its responses before it went on, only they were not seen.
             self.responses_missed(cx);
         }
@@ -145,7 +155,7 @@ impl Http {
 
     fn request_head(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
         let Some(exchange) = self.queue.back_mut() else {
-            self.client.seek(false);
+            self.client.seek();
             return Step::On;
         };
         loop {

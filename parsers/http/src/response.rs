@@ -94,7 +94,7 @@ impl Http {
             return self.give_up("no responses where they should be", cx);
         }
         let begins = self.server.state == State::Start;
-        self.server.seek(false);
+        self.server.seek();
         let awaited = |e: &&mut Box<Exchange>| begins && e.response == Message::Awaited;
         if let Some(exchange) = self.queue.front_mut().filter(awaited) {
             // It was answered, with something that cannot be read.
@@ -126,6 +126,10 @@ impl Http {
         orphan.request = Message::Over;
         orphan.position = at;
         orphan.start = time;
+        if self.missed == Flags::empty() && self.client.state == State::Seek && !awaited {
+            // What was lost of the request before had more requests in it.
+            self.missed = Flags::GAP;
+        }
         let unseen = self.missed != Flags::empty() && self.queue.is_empty();
         if unseen || awaited {
             // Its request passed unseen, or it came before any request that it could answer.
@@ -149,6 +153,7 @@ impl Http {
         self.server.state = State::Head;
         self.server.started = at;
         self.server.head = Head::new(line.minor);
+        self.server.head.status = line.status;
         self.server.failed_starts = 0;
         self.client.failed_starts = 0;
         self.confirmed = true;
@@ -159,10 +164,10 @@ impl Http {
         if exchange.method == Method::Unseen {
             exchange.minor = line.minor;
         }
-        exchange.status = line.status;
         if is_interim(line.status) {
             return;
         }
+        exchange.status = line.status;
         // The times of the response are those of the final one.
         exchange.response = Message::Begun;
         exchange.response_position = at;
@@ -220,8 +225,10 @@ impl Http {
             self.server.state = State::Start;
             return Step::On;
         };
-        if is_interim(exchange.status) {
-            exchange.status = 0;
+        let status = self.server.head.status;
+        if is_interim(status) {
+            // The body that waited for it comes now, or nothing: no request.
+            self.client.candidate = false;
             self.server.state = State::Start;
             return Step::Message;
         }
@@ -245,7 +252,8 @@ impl Http {
             (None, Coding::Chunked, _) => Some(Part::ChunkSize),
             (None, Coding::Other, _) | (None, Coding::None, None) => Some(Part::UntilClose),
             (None, Coding::None, Some(0)) => {
-                exchange.response_body = Some(0);
+                // What it says of a response to a HEAD is not of its body.
+                exchange.response_body = (exchange.method != Method::Unseen).then_some(0);
                 None
             }
             (None, Coding::None, Some(length)) => {
@@ -270,7 +278,14 @@ impl Http {
         if unsure && self.server.candidate {
             // The client sent a request since: the response had no body if the next begins here.
             match status_line(input.from(*at)) {
-                Parsed::Line(..) => return self.finish_response(cx),
+                Parsed::Line(..) => {
+                    // Nor is its length known then.
+                    self.server.state = State::Start;
+                    return match self.finish_response(cx) {
+                        Step::Message => Step::On,
+                        step => step,
+                    };
+                }
                 Parsed::Incomplete => return Step::More,
                 Parsed::Invalid => self.server.candidate = false,
             }

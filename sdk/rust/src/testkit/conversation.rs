@@ -1,5 +1,7 @@
 //! What passed on a connection, as a test writes it down.
 
+use std::fmt;
+
 use crate::{Cause, Side, fact};
 
 /// One thing that happened, at a time in nanoseconds.
@@ -178,5 +180,33 @@ impl Conversation {
         let time = self.time;
         self.time += TICK;
         time
+    }
+}
+
+/// Characters of a step's bytes that are shown.
+const SHOWN: usize = 120;
+
+/// A line for each step: what a failing test prints.
+impl fmt::Display for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Data { side, time, bytes } => {
+                    let text: String = bytes
+                        .escape_ascii()
+                        .to_string()
+                        .chars()
+                        .take(SHOWN)
+                        .collect();
+                    writeln!(
+                        f,
+                        "  {number} at {time}: {side:?} {} bytes {text}",
+                        bytes.len()
+                    )?;
+                }
+                other => writeln!(f, "  {number} {other:?}")?,
+            }
+        }
+        Ok(())
     }
 }

@@ -56,24 +56,23 @@ pub fn check_cuts<P: Parser>(
 
 /// The conversation with one step of data lost, for each of them.
 pub fn removals(conversation: &Conversation) -> impl Iterator<Item = (usize, Conversation)> {
-    conversation
-        .steps
-        .iter()
-        .enumerate()
-        .filter_map(|(index, step)| {
-            let Step::Data { side, time, bytes } = step else {
-                return None;
-            };
-            let mut damaged = conversation.clone();
-            let gap = Step::Gap {
-                side: *side,
-                time: *time,
-                len: bytes.len() as u64,
-                cause: crate::Cause::Lost,
-            };
-            *damaged.steps.get_mut(index)? = gap;
-            Some((index, damaged))
-        })
+    (0..conversation.steps.len()).filter_map(|step| Some((step, without(conversation, step)?)))
+}
+
+/// The conversation with a step of data lost, if it is one.
+pub(super) fn without(conversation: &Conversation, step: usize) -> Option<Conversation> {
+    let Some(Step::Data { side, time, bytes }) = conversation.steps.get(step) else {
+        return None;
+    };
+    let gap = Step::Gap {
+        side: *side,
+        time: *time,
+        len: bytes.len() as u64,
+        cause: crate::Cause::Lost,
+    };
+    let mut damaged = conversation.clone();
+    *damaged.steps.get_mut(step)? = gap;
+    Some(damaged)
 }
 
 fn bytes_of(conversation: &Conversation) -> usize {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::cuts::{cut, removals};
+use super::cuts::{cut, removals, without};
 use super::{Conversation, Random, Report, SeenSpan, Step, replay};
 use crate::Parser;
 
@@ -36,14 +36,8 @@ pub fn check_losses<P: Parser>(
     for _ in 0..rounds {
         let often = 1 + random.below(200);
         let pieces = cut(conversation, |_| random.once_in(often));
-        let lossy: Vec<_> = (0..pieces.steps.len())
-            .filter(|&at| matches!(pieces.steps.get(at), Some(Step::Data { .. })))
-            .collect();
-        if lossy.is_empty() {
-            continue;
-        }
-        let step = *random.pick(&lossy);
-        let Some((_, damaged)) = removals(&pieces).find(|(at, _)| *at == step) else {
+        let step = random.below(pieces.steps.len() as u64) as usize;
+        let Some(damaged) = without(&pieces, step) else {
             continue;
         };
         let report = replay::<P>(&damaged, 1 + random.below(20) as usize);
@@ -62,24 +56,25 @@ fn compare(
 ) {
     let time = damaged.steps.get(step).map_or(0, Step::time);
     let explain = || {
-        let lost = damaged.steps.get(step);
-        format!("without step {step} ({lost:?}), seed {seed}, of {damaged:?}: {report:#?}")
+        format!(
+            "\nseed {seed}, lost is step {step} of\n{damaged}undamaged\n{whole}damaged\n{report}"
+        )
     };
     let changed = || whole.spans.iter().filter(|s| !report.spans.contains(s));
     if let Some(span) = changed().find(|span| span.end < time) {
-        panic!("over before the loss, not the same: {span:?} {}", explain());
+        panic!("over before the loss, not the same: {span:?}{}", explain());
     }
     let after: Vec<_> = changed().filter(|span| span.start > time).collect();
     assert!(
         after.len() <= HARMED_AFTER,
-        "{} exchanges after the loss are not the same: {after:#?} {}",
+        "{} exchanges after the loss are not the same{}",
         after.len(),
         explain()
     );
     let mut told = BTreeSet::new();
     for span in &report.spans {
         let place = (span.side.index(), span.position);
-        assert!(told.insert(place), "told twice: {span:?} {}", explain());
+        assert!(told.insert(place), "told twice: {span:?}{}", explain());
         if whole.spans.contains(span) {
             continue;
         }
@@ -91,7 +86,7 @@ fn compare(
                 && span.flags.bits() & !of.flags.bits() != 0
                 && says_no_more(span, of, partial)
         });
-        assert!(known, "this was never said: {span:#?} {}", explain());
+        assert!(known, "this was never said: {span:?}{}", explain());
     }
 }
 

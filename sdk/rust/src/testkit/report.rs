@@ -1,6 +1,7 @@
 //! What came out of a parser, owned and comparable.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::bindings::wirespan::parser::types as wit;
 use crate::{FieldKind, Flags, Kind, Manifest, Side, Status};
@@ -129,4 +130,30 @@ pub enum End {
 pub struct Report {
     pub spans: Vec<SeenSpan>,
     pub end: Option<End>,
+}
+
+/// A line for each span: what a failing test prints.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for span in &self.spans {
+            let SeenSpan {
+                name,
+                start,
+                request_end,
+                response_start,
+                end,
+                side,
+                position,
+                flags,
+                values,
+                ..
+            } = span;
+            writeln!(
+                f,
+                "  {start}..{request_end} {response_start}..{end} {side:?} {position} {name:?} {flags:?} {:?}",
+                values.values().collect::<Vec<_>>()
+            )?;
+        }
+        writeln!(f, "  {:?}", self.end)
+    }
 }
