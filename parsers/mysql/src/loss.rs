@@ -1,0 +1,228 @@
+//! What was not seen: gaps, joining in the middle, ends; and finding both sides again.
+
+use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
+
+use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::exchange::{Answer, Kind, Pending};
+use crate::limits::OUT_OF_STEP;
+use crate::text::Text;
+use crate::view::View;
+
+impl Mysql {
+    /// Notes that bytes came, and that the other side's turn is over. A client that speaks after
+    /// the server begins a command, and what the server says then answers it: that is how both are
+    /// found.
+    pub(crate) fn turn(&mut self, side: Side, view: &View<'_>, at: &mut u64, cx: &mut Context<'_>) {
+        let seen = self.lane(side).seen;
+        if view.end() <= seen {
+            return;
+        }
+        let begins = seen.max(*at);
+        let turned = self.last_side.replace(side) != Some(side);
+        self.lane(side).seen = view.end();
+        if !turned || self.phase != Phase::Commands {
+            return;
+        }
+        if side == Side::Server {
+            if self.trust == Trust::Trial && !self.confirmed && !self.client.is_at_boundary() {
+                // Whoever lets the other speak has ended a command.
+                self.fall_out(cx);
+            }
+            return;
+        }
+        let astray = self.trust == Trust::Lost
+            || self
+                .queue
+                .front()
+                .is_some_and(|front| front.kind == Kind::Lost)
+            || self.client.seek;
+        let between =
+            self.client.seek || self.client.position == begins && self.client.body_end <= begins;
+        if astray && between {
+            if self.client.seek {
+                *at = begins;
+            }
+            self.recover(cx);
+        }
+    }
+
+    /// Both sides are between packets: what waits is reported with what is known of it.
+    fn recover(&mut self, cx: &mut Context<'_>) {
+        let (missed, time) = (self.missed, self.server.time.max(self.client.time));
+        self.flush(missed, time, cx);
+        self.client.seek = false;
+        self.client.continued = false;
+        self.client.open = false;
+        self.client.body_end = 0;
+        self.server.seek = false;
+        self.server.continued = false;
+        self.server.open = false;
+        self.server.pending = None;
+        self.server.body_end = self.server.seen;
+        self.server.position = self.server.seen;
+        self.sends_file = false;
+        self.may_end = false;
+        self.confirmed = false;
+        self.trust = Trust::Trial;
+    }
+
+    /// What one side said does not fit what the other said.
+    pub(crate) fn fall_out(&mut self, cx: &mut Context<'_>) -> Step {
+        self.out_of_step = self.out_of_step.saturating_add(1);
+        if self.out_of_step > OUT_OF_STEP {
+            return self.give_up("out of step", cx);
+        }
+        if self.missed == Flags::empty() {
+            self.missed = Flags::GAP;
+        }
+        let (missed, time) = (self.missed, self.server.time.max(self.client.time));
+        self.flush(missed, time, cx);
+        self.trust = Trust::Lost;
+        self.client.seek();
+        self.server.seek();
+        Step::On
+    }
+
+    /// A header that is none.
+    pub(crate) fn malformed(
+        &mut self,
+        side: Side,
+        view: &View<'_>,
+        at: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        match self.trust {
+            Trust::Sure => self.fall_out(cx),
+            Trust::Trial => {
+                *at = view.end();
+                self.fall_out(cx)
+            }
+            Trust::Lost => {
+                self.lane(side).seek();
+                Step::On
+            }
+        }
+    }
+
+    /// Bytes that will never come.
+    pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        let end = gap.end();
+        let lane = self.lane(side);
+        lane.time = lane.time.max(gap.time);
+        let pending = lane.pending.take();
+        if let Some(end) = end {
+            lane.position = end;
+            lane.seen = lane.seen.max(end);
+            if lane.body_end >= end {
+                let passed = lane.body_end == end;
+                self.flag_current(side, Flags::GAP);
+                if passed {
+                    self.passed(side, gap.time);
+                }
+                return;
+            }
+            // Only of a packet that nothing follows the end is certain.
+            if let Some(packet) = pending
+                .filter(|packet| end <= packet.end_position() && self.phase == Phase::Commands)
+            {
+                let lane = self.lane(side);
+                lane.body_end = packet.end_position();
+                lane.open = lane.body_end > end;
+                lane.sequence = packet.header.sequence;
+                lane.continued = packet.header.len == crate::wire::FULL;
+                match side {
+                    Side::Client => {
+                        self.command(packet, None, cx);
+                        self.flag_current(side, Flags::GAP);
+                    }
+                    Side::Server => {
+                        self.flag_current(side, Flags::GAP);
+                        self.answered(packet, 0, None, cx);
+                    }
+                }
+                return;
+            }
+        } else {
+            lane.position = 0;
+            lane.seen = 0;
+        }
+        self.lane(side).seek();
+        self.missed = self.missed | Flags::GAP;
+        if self.phase != Phase::Commands {
+            // Who both are was lost with it.
+            self.phase = Phase::Commands;
+            self.client.seek();
+            self.server.seek();
+            self.trust = Trust::Lost;
+            return;
+        }
+        if side == Side::Server {
+            self.flag_current(side, Flags::GAP);
+            self.trust = Trust::Lost;
+            return;
+        }
+        match self.trust {
+            Trust::Sure => {
+                let (position, time) = (gap.position, gap.time);
+                self.queue.push(Pending {
+                    kind: Kind::Lost,
+                    sequence: 0,
+                    text: Text::Unknown,
+                    position,
+                    start: time,
+                    end: time,
+                    bytes: 0,
+                    flags: Flags::GAP,
+                    traceparent: None,
+                });
+            }
+            Trust::Trial | Trust::Lost => self.trust = Trust::Lost,
+        }
+    }
+
+    pub(crate) fn closed(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
+        let mut flags = match cause {
+            Cause::Reset => Flags::RESET,
+            Cause::Evicted | Cause::CutOff => Flags::UNFINISHED,
+            _ => Flags::empty(),
+        };
+        if self.answer.start != 0 && flags == Flags::empty() {
+            self.answer.flags = self.answer.flags | Flags::RESPONSE_TRUNCATED;
+        }
+        if self.trust == Trust::Sure {
+            flags = flags | Flags::NO_RESPONSE;
+        } else {
+            flags = flags | self.missed;
+        }
+        self.flush(flags, time, cx);
+    }
+
+    /// Reports what is in the queue. The first has what is known of its answer, the others `flags`.
+    pub(crate) fn flush(&mut self, flags: Flags, time: u64, cx: &mut Context<'_>) {
+        self.client.owner = false;
+        while let Some((mut pending, answer)) = self.pop() {
+            let begun = answer.start != 0;
+            let answer = if begun {
+                let known = Flags::NO_RESPONSE;
+                Answer {
+                    flags: answer.flags | Flags::from_bits_retain(flags.bits() & !known.bits()),
+                    rows_unknown: true,
+                    ..answer
+                }
+            } else {
+                Answer {
+                    end: time,
+                    flags: answer.flags | flags,
+                    ..Answer::default()
+                }
+            };
+            if let Kind::Close(id) = pending.kind {
+                self.statements.remove(id);
+            }
+            if self.confirmed && pending.kind.is_exchange() {
+                self.report(&mut pending, &answer, cx);
+            }
+            pending.text.recycle();
+        }
+    }
+}
