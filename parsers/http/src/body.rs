@@ -40,6 +40,8 @@ pub(crate) enum Progress {
     Done,
     /// It does not follow the rules, or receivers disagree on them.
     Broken(&'static str),
+    /// It follows the rules, and has more of something than is read.
+    TooLong(&'static str),
 }
 
 impl Body {
@@ -84,11 +86,11 @@ impl Body {
                     self.part = Part::ChunkSize;
                 }
                 Part::ChunkSize => {
-                    let Some(end) = memchr(b'\n', bytes) else {
-                        return if bytes.len() > CHUNK_LINE_BYTES {
-                            Progress::Broken("chunk line too long")
-                        } else {
-                            Progress::More
+                    let line = bytes.get(..CHUNK_LINE_BYTES).unwrap_or(bytes);
+                    let Some(end) = memchr(b'\n', line) else {
+                        return match bytes.get(CHUNK_LINE_BYTES) {
+                            Some(_) => Progress::TooLong("chunk line too long"),
+                            None => Progress::More,
                         };
                     };
                     let size = match chunk_size(bytes.get(..end).unwrap_or_default()) {
@@ -103,11 +105,11 @@ impl Body {
                     };
                 }
                 Part::Trailers(count) => {
-                    let Some(end) = memchr(b'\n', bytes) else {
-                        return if bytes.len() > CHUNK_LINE_BYTES {
-                            Progress::Broken("trailer too long")
-                        } else {
-                            Progress::More
+                    let line = bytes.get(..CHUNK_LINE_BYTES).unwrap_or(bytes);
+                    let Some(end) = memchr(b'\n', line) else {
+                        return match bytes.get(CHUNK_LINE_BYTES) {
+                            Some(_) => Progress::TooLong("trailer too long"),
+                            None => Progress::More,
                         };
                     };
                     let line = bytes.get(..end).unwrap_or_default();
@@ -116,7 +118,7 @@ impl Body {
                         return Progress::Done;
                     }
                     if count >= HEADER_LINES {
-                        return Progress::Broken("too many trailers");
+                        return Progress::TooLong("too many trailers");
                     }
                     self.part = Part::Trailers(count + 1);
                 }

@@ -2,11 +2,12 @@
 
 use wirespan_sdk::{Context, Flags, Side, SpanBuilder, Status};
 
-use crate::exchange::{Exchange, Method, Text};
+use crate::exchange::{Exchange, Method, Text, UNKNOWN_MINOR};
 use crate::fields::{
     ERROR_TYPE, METHOD, METHOD_ORIGINAL, PATH, QUERY, REQUEST_BODY, RESPONSE_BODY, SCHEME,
     SERVER_ADDRESS, SERVER_PORT, STATUS, USER_AGENT, VERSION,
 };
+use crate::limits::TARGET_BYTES;
 
 /// What a span takes from its connection.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,13 @@ pub(crate) fn emit(exchange: &Exchange, scene: Scene, cx: &mut Context<'_>) {
         .get(Text::Target)
         .map(|target| Target::of(exchange.method, target))
         .unwrap_or_default();
+    // Where the target was cut, an authority without anything behind it can be a part of one.
+    let authority = target.authority.filter(|_| {
+        let cut = texts
+            .get(Text::Target)
+            .is_some_and(|t| t.len() == TARGET_BYTES);
+        !cut || target.path.is_some_and(|path| path != b"/")
+    });
     if let Some(path) = target.path {
         span.uri_text(PATH, path);
     }
@@ -55,13 +63,17 @@ pub(crate) fn emit(exchange: &Exchange, scene: Scene, cx: &mut Context<'_>) {
         span.text(SCHEME, target.scheme.unwrap_or(scheme));
     }
     // The authority of the target goes before Host (RFC 9112, 3.2.2).
-    if let Some(authority) = target.authority.or(texts.get(Text::Host)) {
+    if let Some(authority) = authority.or(texts.get(Text::Host)) {
         server(&mut span, authority);
     }
     if exchange.status != 0 {
         span.integer(STATUS, i64::from(exchange.status));
     }
-    span.text(VERSION, if exchange.minor == 0 { b"1.0" } else { b"1.1" });
+    match exchange.minor {
+        UNKNOWN_MINOR => {}
+        0 => drop(span.text(VERSION, b"1.0")),
+        _ => drop(span.text(VERSION, b"1.1")),
+    }
     if let Some(agent) = texts.get(Text::UserAgent) {
         span.text(USER_AGENT, agent);
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wirespan_sdk::Flags;
 
-use crate::limits::VALUE_BYTES;
+use crate::limits::{TARGET_BYTES, VALUE_BYTES};
 
 /// Request methods of RFC 9110, PATCH (RFC 5789) and QUERY (RFC 10008).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,9 @@ pub(crate) enum Message {
     /// To its end, or as far as it will ever be seen.
     Over,
 }
+
+/// The `x` of `HTTP/1.x` where the request line was not seen to its end.
+pub(crate) const UNKNOWN_MINOR: u8 = u8::MAX;
 
 /// A request and its response. Times are 0 where not seen.
 #[derive(Debug)]
@@ -158,6 +161,17 @@ pub(crate) enum Text {
     Upgrade,
 }
 
+impl Text {
+    /// How much of a value of `len` bytes a span has.
+    fn kept(self, len: usize) -> Option<usize> {
+        match self {
+            Self::Target => Some(len.min(TARGET_BYTES)),
+            Self::UserAgent => Some(len.min(VALUE_BYTES)),
+            _ => (len <= VALUE_BYTES).then_some(len),
+        }
+    }
+}
+
 /// A range of the buffer; heads are far below 4 GiB.
 #[derive(Clone, Copy, Debug, Default)]
 enum Piece {
@@ -180,32 +194,51 @@ impl Texts {
         }
     }
 
-    /// A second, different value makes a header unclear.
-    pub(crate) fn set(&mut self, text: Text, value: &[u8]) {
-        let limited = !matches!(text, Text::Method | Text::Target);
+    /// Takes in a value; a second, different one makes it unclear. `false`: it is longer than the
+    /// limit, and cut or left out.
+    #[must_use]
+    pub(crate) fn set(&mut self, text: Text, value: &[u8]) -> bool {
+        let kept = text.kept(value.len());
         let piece = match self.get(text) {
-            Some(known) if known == value => return,
+            Some(known) if known == value => return true,
             Some(_) => Piece::Unclear,
-            None if matches!(self.piece(text), Piece::Unclear) => return,
-            None if limited && value.len() > VALUE_BYTES => Piece::Unclear,
-            None => {
-                let start = self.buffer.len();
-                self.buffer.extend_from_slice(value);
-                piece(start, value.len())
-            }
+            None if matches!(self.piece(text), Piece::Unclear) => return true,
+            None => self.append(kept.and_then(|kept| value.get(..kept))),
         };
         *self.piece_mut(text) = piece;
+        kept == Some(value.len())
     }
 
-    /// More of a folded value, which is the last one set.
-    pub(crate) fn extend(&mut self, text: Text, value: &[u8]) {
-        if let Piece::At(start, len) = *self.piece(text)
-            && range(start, len).end == self.buffer.len()
-        {
-            self.buffer.push(b' ');
-            self.buffer.extend_from_slice(value);
-            *self.piece_mut(text) = piece(start as usize, self.buffer.len() - start as usize);
+    /// More of a folded value, which is the last one set. `false` as for [`Self::set`].
+    #[must_use]
+    pub(crate) fn extend(&mut self, text: Text, value: &[u8]) -> bool {
+        let Piece::At(start, len) = *self.piece(text) else {
+            return true;
+        };
+        let known = range(start, len);
+        if known.end != self.buffer.len() {
+            return true;
         }
+        let whole = known.len().saturating_add(1).saturating_add(value.len());
+        self.buffer.push(b' ');
+        self.buffer.extend_from_slice(value);
+        let kept = text.kept(whole);
+        self.buffer
+            .truncate(known.start.saturating_add(kept.unwrap_or_default()));
+        *self.piece_mut(text) = match kept {
+            Some(kept) => piece(known.start, kept),
+            None => Piece::Unclear,
+        };
+        kept == Some(whole)
+    }
+
+    fn append(&mut self, value: Option<&[u8]>) -> Piece {
+        let Some(value) = value else {
+            return Piece::Unclear;
+        };
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(value);
+        piece(start, value.len())
     }
 
     fn piece(&self, text: Text) -> &Piece {

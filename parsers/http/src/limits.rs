@@ -4,6 +4,10 @@
 /// 32 KiB in all, Apache 8 KiB a line, Node 16 KiB, Tomcat 8 KiB, gunicorn 8 KiB a line).
 pub(crate) const HEAD_BYTES: u64 = 64 << 10;
 
+/// Bytes of a request target that a span has; a longer one is cut. IIS, Node and Jetty take 16 KiB
+/// of a whole line, others 8 KiB. Percent-encoded it is below the host's limit of 64 KiB for a text.
+pub(crate) const TARGET_BYTES: usize = 16 << 10;
+
 /// Header lines of a message. Apache and Tomcat refuse more than 100, Go and Node have no limit.
 pub(crate) const HEADER_LINES: u32 = 1024;
 
@@ -15,13 +19,15 @@ pub(crate) const IN_FLIGHT: usize = 1024;
 /// few times over.
 pub(crate) const IN_FLIGHT_BYTES: usize = 256 << 10;
 
-/// The line with the size of a chunk, extensions included: Node, Go and nginx refuse far shorter.
+/// The line with the size of a chunk, extensions included, or a trailer: Node, Go and nginx refuse
+/// far shorter.
 pub(crate) const CHUNK_LINE_BYTES: usize = 4 << 10;
 
 /// A method that is longer is not taken for one: the longest registered has 17 letters.
 pub(crate) const METHOD_BYTES: usize = 32;
 
-/// The value of a header that is copied to a span; a longer one is left out.
+/// Bytes of a header's value that a span has. Of a longer `User-Agent` it has the beginning; a part
+/// of a host or a trace context would be another one, so such a value is left out.
 pub(crate) const VALUE_BYTES: usize = 4 << 10;
 
 /// How often a message start may be looked for where none is, before the connection is left alone.

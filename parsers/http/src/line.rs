@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memrchr};
 
-use crate::limits::METHOD_BYTES;
+use crate::limits::{HEAD_BYTES, METHOD_BYTES, TARGET_BYTES};
 
 /// What could be read of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub(crate) struct StatusLine {
 /// `method SP target SP HTTP/1.x` (RFC 9112, 3). A target with spaces in it is taken as it is:
 /// servers answer it, if only with 400.
 pub(crate) fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
+    let bytes = within_limit(bytes);
     let token = bytes
         .iter()
         .take(METHOD_BYTES + 1)
@@ -106,6 +107,7 @@ pub(crate) fn status_line(bytes: &[u8]) -> Parsed<StatusLine> {
         return Parsed::Invalid;
     }
     let minor = minor.wrapping_sub(b'0');
+    let bytes = within_limit(bytes);
     match memchr(b'\n', bytes) {
         Some(end) => Parsed::Line(StatusLine { minor, status }, end + 1),
         None => Parsed::Incomplete,
@@ -115,7 +117,7 @@ pub(crate) fn status_line(bytes: &[u8]) -> Parsed<StatusLine> {
 /// A status line with an odd version or odd space before the status: some clients take it, so it
 /// counts where a response is awaited, but nobody agrees on what follows.
 pub(crate) fn odd_status_line(bytes: &[u8]) -> Option<(u16, usize)> {
-    let end = memchr(b'\n', bytes)?;
+    let end = memchr(b'\n', within_limit(bytes))?;
     let line = bytes.get(..end)?.strip_prefix(b"HTTP/")?;
     let version = line
         .iter()
@@ -144,6 +146,26 @@ fn minor_version(version: &[u8]) -> Option<u8> {
         [digit] if digit.is_ascii_digit() => Some(digit.wrapping_sub(b'0')),
         _ => None,
     }
+}
+
+/// What a first line may have of `bytes`: one that ends later is too long, however much is shown.
+fn within_limit(bytes: &[u8]) -> &[u8] {
+    let limit = usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX);
+    bytes.get(..limit).unwrap_or(bytes)
+}
+
+/// The method and the beginning of the target of a request line that is too long.
+pub(crate) fn long_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes
+        .iter()
+        .take(METHOD_BYTES + 1)
+        .position(|&b| b == b' ')?;
+    let (method, rest) = bytes.split_at_checked(end)?;
+    let target = rest.get(1..)?.get(..TARGET_BYTES + 1)?;
+    let fits = !method.is_empty()
+        && method.iter().all(|&b| is_token(b))
+        && target.iter().all(|&b| b > b' ');
+    fits.then_some((method, target))
 }
 
 /// `tchar` of RFC 9110, 5.6.2.

@@ -5,10 +5,10 @@ use wirespan_sdk::{Context, Flags, Input, Side};
 
 use crate::body::{Body, Part, Progress};
 use crate::connection::{Http, State, Step};
-use crate::exchange::{Message, Method, Text, fresh};
+use crate::exchange::{Message, Method, Text, UNKNOWN_MINOR, fresh};
 use crate::head::{Coding, Head, Line, Name, is_too_long};
-use crate::limits::{FAILED_STARTS, IN_FLIGHT, IN_FLIGHT_BYTES};
-use crate::line::{Parsed, RequestLine, request_line};
+use crate::limits::{FAILED_STARTS, IN_FLIGHT, IN_FLIGHT_BYTES, TARGET_BYTES};
+use crate::line::{Parsed, RequestLine, long_request_line, request_line};
 
 impl Http {
     /// Reads on in the client's bytes at `at`.
@@ -52,6 +52,7 @@ impl Http {
                         Step::Message
                     }
                     Progress::Broken(reason) => self.stop_requests(reason, cx),
+                    Progress::TooLong(reason) => self.cut_request(reason, cx),
                 }
             }
             State::Held => Step::Hold,
@@ -76,12 +77,29 @@ impl Http {
         }
         match request_line(bytes) {
             Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
-            Parsed::Incomplete | Parsed::Invalid => self.no_request(cx),
+            Parsed::Incomplete => self.long_request(input, *at, cx),
+            Parsed::Invalid => self.no_request(cx),
             Parsed::Line(line, len) => {
                 let step = self.begin_request(&line, input, *at, cx);
                 *at = at.saturating_add(len as u64);
                 step
             }
+        }
+    }
+
+    /// A request line that does not end within the limit: servers answer 414 to it.
+    fn long_request(&mut self, input: &Input<'_>, at: u64, cx: &mut Context<'_>) -> Step {
+        let Some((method, target)) = long_request_line(input.from(at)) else {
+            return self.no_request(cx);
+        };
+        let line = RequestLine {
+            method,
+            target,
+            minor: UNKNOWN_MINOR,
+        };
+        match self.begin_request(&line, input, at, cx) {
+            Step::On => self.cut_request("request line too long", cx),
+            step => step,
         }
     }
 
@@ -142,10 +160,13 @@ impl Http {
         if input.unordered_at(at) {
             exchange.flag(Flags::ORDER_UNCERTAIN);
         }
-        if exchange.method == Method::Other {
-            exchange.texts.set(Text::Method, line.method);
+        let texts = &mut exchange.texts;
+        let method = exchange.method != Method::Other || texts.set(Text::Method, line.method);
+        // A part of an authority is another one.
+        let cut = exchange.method == Method::Connect && line.target.len() > TARGET_BYTES;
+        if !method || cut || !texts.set(Text::Target, line.target) {
+            exchange.flag(Flags::REQUEST_TRUNCATED);
         }
-        exchange.texts.set(Text::Target, line.target);
         self.queue.push_back(exchange);
         self.client.state = State::Head;
         self.client.started = at;
@@ -162,28 +183,28 @@ impl Http {
             let bytes = input.from(*at);
             let Some(end) = memchr(b'\n', bytes) else {
                 if is_too_long(self.client.started, input.end()) {
-                    return self.stop_requests("header too long", cx);
+                    return self.cut_request("header too long", cx);
                 }
                 return Step::More;
             };
             *at = at.saturating_add(end as u64 + 1);
-            let line = bytes.get(..end).unwrap_or_default();
-            match self.client.head.line(line) {
-                Line::Value(Name::Host, value) => exchange.texts.set(Text::Host, value),
-                Line::Value(Name::UserAgent, value) => exchange.texts.set(Text::UserAgent, value),
-                Line::Value(Name::Traceparent, value) => {
-                    exchange.texts.set(Text::Traceparent, value)
-                }
-                Line::Continued(Name::Host, value) => exchange.texts.extend(Text::Host, value),
-                Line::Continued(Name::UserAgent, value) => {
-                    exchange.texts.extend(Text::UserAgent, value)
-                }
-                Line::Value(..) | Line::Continued(..) | Line::Other => {}
-                Line::End => break,
-                Line::TooMany => return self.stop_requests("too many headers", cx),
-            }
             if is_too_long(self.client.started, *at) {
-                return self.stop_requests("header too long", cx);
+                return self.cut_request("header too long", cx);
+            }
+            let line = bytes.get(..end).unwrap_or_default();
+            let texts = &mut exchange.texts;
+            let whole = match self.client.head.line(line) {
+                Line::Value(Name::Host, value) => texts.set(Text::Host, value),
+                Line::Value(Name::UserAgent, value) => texts.set(Text::UserAgent, value),
+                Line::Value(Name::Traceparent, value) => texts.set(Text::Traceparent, value),
+                Line::Continued(Name::Host, value) => texts.extend(Text::Host, value),
+                Line::Continued(Name::UserAgent, value) => texts.extend(Text::UserAgent, value),
+                Line::Value(..) | Line::Continued(..) | Line::Other => true,
+                Line::End => break,
+                Line::TooMany => return self.cut_request("too many headers", cx),
+            };
+            if !whole {
+                exchange.flag(Flags::REQUEST_TRUNCATED);
             }
         }
         self.client.position = *at;
@@ -271,6 +292,12 @@ impl Http {
         if let Some(reason) = self.settle(cx) {
             self.give_up(reason, cx);
         }
+    }
+
+    /// As [`Self::stop_requests`], for a request of which more came than is read.
+    fn cut_request(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
+        self.flag_current(Side::Client, Flags::REQUEST_TRUNCATED);
+        self.stop_requests(reason, cx)
     }
 
     /// Where requests end cannot be told any more. The response to the last one is still awaited.

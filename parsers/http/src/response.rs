@@ -5,7 +5,7 @@ use wirespan_sdk::{Context, Flags, Input, Side};
 
 use crate::body::{Body, Part, Progress};
 use crate::connection::{Http, State, Step};
-use crate::exchange::{Exchange, Message, Method, Text, fresh};
+use crate::exchange::{Exchange, Message, Method, Text, UNKNOWN_MINOR, fresh};
 use crate::head::{Coding, Head, Line, Name, is_too_long};
 use crate::limits::FAILED_STARTS;
 use crate::line::{Parsed, StatusLine, odd_status_line, status_line};
@@ -161,7 +161,7 @@ impl Http {
         let Some(exchange) = self.queue.front_mut() else {
             return;
         };
-        if exchange.method == Method::Unseen {
+        if exchange.method == Method::Unseen || exchange.minor == UNKNOWN_MINOR {
             exchange.minor = line.minor;
         }
         if is_interim(line.status) {
@@ -187,24 +187,29 @@ impl Http {
             let bytes = input.from(*at);
             let Some(end) = memchr(b'\n', bytes) else {
                 if is_too_long(self.server.started, input.end()) {
+                    self.read_to(input, *at);
                     return self.break_response("header too long", cx);
                 }
                 return Step::More;
             };
             let line = bytes.get(..end).unwrap_or_default();
-            *at = at.saturating_add(end as u64 + 1);
+            let next = at.saturating_add(end as u64 + 1);
+            if is_too_long(self.server.started, next) {
+                self.read_to(input, *at);
+                return self.break_response("header too long", cx);
+            }
+            *at = next;
             match self.server.head.line(line) {
                 Line::Value(Name::Upgrade, value) => self.remember_upgrade(value),
                 Line::Value(..) | Line::Continued(..) | Line::Other => {}
                 Line::End => break,
-                Line::TooMany => return self.break_response("too many headers", cx),
-            }
-            if is_too_long(self.server.started, *at) {
-                return self.break_response("header too long", cx);
+                Line::TooMany => {
+                    self.read_to(input, *at);
+                    return self.break_response("too many headers", cx);
+                }
             }
         }
-        self.server.position = *at;
-        self.server.time = input.time_at(at.saturating_sub(1));
+        self.read_to(input, *at);
         self.response_framing(*at, cx)
     }
 
@@ -215,7 +220,8 @@ impl Http {
             .front_mut()
             .filter(|exchange| exchange.status == 101)
         {
-            exchange.texts.set(Text::Upgrade, value);
+            // A name that is too long is none that is known: what follows is recognised.
+            let _ = exchange.texts.set(Text::Upgrade, value);
         }
     }
 
@@ -301,12 +307,20 @@ impl Http {
                 Step::Skip(to)
             }
             Progress::Done => {
-                self.server.position = *at;
-                self.server.time = input.time_at(at.saturating_sub(1));
+                self.read_to(input, *at);
                 self.finish_response(cx)
             }
-            Progress::Broken(reason) => self.break_response(reason, cx),
+            Progress::Broken(reason) | Progress::TooLong(reason) => {
+                self.read_to(input, *at);
+                self.break_response(reason, cx)
+            }
         }
+    }
+
+    /// The lane is at `at` now.
+    fn read_to(&mut self, input: &Input<'_>, at: u64) {
+        self.server.position = at;
+        self.server.time = input.time_at(at.saturating_sub(1));
     }
 
     /// The response is over at the lane's position.
