@@ -68,7 +68,7 @@ pub(crate) struct Call {
     pub(crate) request_end: u64,
     pub(crate) response_start: u64,
     pub(crate) end: u64,
-    /// When frames of the response may have been lost.
+    /// When frames may have been lost without which its end cannot be told.
     pub(crate) lost_at: u64,
     pub(crate) flags: Flags,
     pub(crate) request: Half,
@@ -82,8 +82,8 @@ pub(crate) struct Call {
     pub(crate) pushed: bool,
     /// It outlived the limit and was reported then.
     pub(crate) reported: bool,
-    /// RST_STREAM: who sent it, and why.
-    pub(crate) reset: Option<(Side, u32)>,
+    /// RST_STREAM: who sent it, and why, where that was seen.
+    pub(crate) reset: Option<(Side, Option<u32>)>,
     /// The server said that it will not answer, and why (GOAWAY).
     pub(crate) refused: Option<u32>,
     /// How many times the header table was lost before the request: part of a pseudonym.

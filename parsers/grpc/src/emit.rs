@@ -27,7 +27,11 @@ pub(crate) struct Scene {
     pub(crate) seed: u32,
 }
 
-pub(crate) fn emit(call: &Call, scene: Scene, cx: &mut Context<'_>) {
+pub(crate) fn emit(call: &mut Call, scene: Scene, cx: &mut Context<'_>) {
+    if !call.has_request && call.flags == Flags::empty() {
+        // It was to come, and did not.
+        call.flag(Flags::GAP);
+    }
     if call.is_grpc() {
         emit_grpc(call, scene, cx);
     } else {
@@ -37,7 +41,8 @@ pub(crate) fn emit(call: &Call, scene: Scene, cx: &mut Context<'_>) {
 
 fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     let method = call
-        .head.get(Kept::Path)
+        .head
+        .get(Kept::Path)
         .map(|path| path.strip_prefix(b"/").unwrap_or(path));
     let name = method.filter(|method| method.len() <= NAME_BYTES);
     let mut span = cx.span(name.unwrap_or(b"grpc"));
@@ -47,7 +52,11 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if let Some(method) = method {
         span.uri_text(RPC_METHOD, method);
     }
-    if let Some(method) = call.head.get(Kept::Method).filter(|method| *method != b"POST") {
+    if let Some(method) = call
+        .head
+        .get(Kept::Method)
+        .filter(|method| *method != b"POST")
+    {
         http_method(&mut span, method);
     }
     if !matches!(call.answer.status, 0 | 200) {
@@ -80,7 +89,9 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
         span.count(TIMEOUT, nanos);
     }
     if let Some(message) = call
-        .answer.text.get(Kept::GrpcMessage)
+        .answer
+        .text
+        .get(Kept::GrpcMessage)
         .filter(|message| !message.is_empty())
     {
         span.text(GRPC_MESSAGE, &percent_decoded(message));
@@ -127,9 +138,12 @@ fn grpc_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
         GrpcStatus::Absent => match (call.reset, call.refused) {
             // That a client cancels is no error of the server.
             (Some((Side::Client, _)), _) if !at_client => {}
-            (Some((_, code)), _) | (None, Some(code)) => {
+            (Some((_, Some(code))), _) | (None, Some(code)) => {
                 span.status(Status::Error)
                     .text(ERROR_TYPE, unanswered(code));
+            }
+            (Some((_, None)), _) => {
+                span.status(Status::Error);
             }
             (None, None) if has(call, Flags::RESET) => {
                 span.status(Status::Error).text(ERROR_TYPE, b"reset");
@@ -169,7 +183,7 @@ fn emit_http(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     }
     if let Some(scheme) = call.head.get(Kept::Scheme) {
         span.text(SCHEME, scheme);
-    } else if call.has_request {
+    } else if call.has_request && call.head.unknown == 0 {
         span.text(SCHEME, if scene.tls { b"https" } else { b"http" });
     }
     if call.answer.status != 0 {
@@ -205,9 +219,12 @@ fn http_outcome(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
     }
     match (call.reset, call.refused) {
         (Some((Side::Client, _)), _) if !at_client => {}
-        (Some((_, code)), _) | (None, Some(code)) => {
+        (Some((_, Some(code))), _) | (None, Some(code)) => {
             span.status(Status::Error)
                 .text(ERROR_TYPE, unanswered(code));
+        }
+        (Some((_, None)), _) => {
+            span.status(Status::Error);
         }
         (None, None) if has(call, Flags::RESET) => {
             span.status(Status::Error).text(ERROR_TYPE, b"reset");
@@ -267,7 +284,11 @@ fn common(span: &mut SpanBuilder<'_>, call: &Call, scene: Scene) {
             },
         );
     }
-    if let Some(code) = call.reset.map(|(_, code)| code).or(call.refused) {
+    let code = match call.reset {
+        Some((_, code)) => code,
+        None => call.refused,
+    };
+    if let Some(code) = code {
         let mut digits = format!("{code:#x}");
         if let Some(name) = error_name(code) {
             digits.clear();

@@ -14,9 +14,13 @@ pub(crate) const STREAMS: usize = 8192;
 /// Bytes of text kept for the streams that are open.
 pub(crate) const TEXT_BYTES: usize = 1 << 20;
 
-/// Streams that the client reset before they were answered, beyond those that ended otherwise:
+/// Streams that the client reset right after it opened them, beyond those that ended otherwise:
 /// "rapid reset" (CVE-2023-44487). Nothing is lost with such a connection.
 pub(crate) const RAPID_RESETS: u32 = 1000;
+
+/// What is reset within this time (5 ms) is reset at once. Deadlines are longer: calls that a server
+/// leaves hanging are no flood, however many they are.
+pub(crate) const RAPID_NANOS: u64 = 5_000_000;
 
 /// A header value that is kept; a longer one is taken for unknown.
 pub(crate) const VALUE_BYTES: usize = 4 << 10;

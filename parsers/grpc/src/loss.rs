@@ -69,11 +69,9 @@ impl Http2 {
             Kind::Reset => {
                 if let Some(call) = self.calls.get(header.stream) {
                     // That it was reset is known, why is not.
-                    call.flag(Flags::GAP | Flags::RESET);
-                    call.end = time;
+                    call.flag(Flags::GAP);
                 }
-                self.unseen.close(header.stream);
-                self.finish(header.stream, cx);
+                self.reset(side, header.stream, None, time, frame.wire(), cx);
             }
             Kind::Settings => self.lost_settings(side),
             _ => {}
@@ -102,12 +100,22 @@ impl Http2 {
         }
         for (_, call) in self.calls.iter_mut() {
             match (side, call.half(side).phase) {
-                (_, Phase::Over) => continue,
+                (Side::Client, Phase::Over) => {
+                    // It may have been reset unseen.
+                    if call.response.phase != Phase::Over && call.lost_at == 0 {
+                        call.lost_at = time.max(1);
+                    }
+                    continue;
+                }
+                (Side::Server, Phase::Over) => continue,
                 (Side::Client, _) => call.request.phase = Phase::Lost,
                 (Side::Server, _) if call.lost_at == 0 => call.lost_at = time.max(1),
                 (Side::Server, _) => {}
             }
-            call.half(side).incomplete = true;
+            let half = call.half(side);
+            half.incomplete = true;
+            // What comes next can be the middle of a message.
+            half.messages.broken = true;
             call.flag(Flags::GAP);
         }
         if side == Side::Client {
@@ -160,6 +168,9 @@ impl Http2 {
             if cause == Cause::Reset && !answered {
                 call.flag(Flags::RESET);
             }
+            if !answered && call.lost_at != 0 {
+                call.flag(Flags::GAP);
+            }
             match call.response.phase {
                 Phase::Over => {}
                 Phase::Begun => {
@@ -169,7 +180,7 @@ impl Http2 {
                     }
                 }
                 // Where frames are missing, the answer may be among them.
-                Phase::Awaited | Phase::Lost if call.lost_at != 0 => call.flag(Flags::GAP),
+                Phase::Awaited | Phase::Lost if call.lost_at != 0 => {}
                 Phase::Awaited | Phase::Lost => call.flag(Flags::NO_RESPONSE),
             }
             if call.request.phase == Phase::Begun && !answered {
@@ -178,7 +189,7 @@ impl Http2 {
             if !answered {
                 call.end = if ended { time } else { last.max(call.start) };
             }
-            crate::emit::emit(&call, self.scene, cx);
+            crate::emit::emit(&mut call, self.scene, cx);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use wirespan_sdk::{Context, Input, Side};
 
+use crate::call::Phase;
 use crate::connection::{Http2, Step};
 use crate::frame::{
     ACK, END_HEADERS, END_STREAM, HEADER_BYTES, Header, Kind, PADDED, PREFACE, Settings,
@@ -191,7 +192,7 @@ impl Http2 {
                 self.fragment(side, frame, payload, time, cx)
             }
             Kind::Reset => {
-                let code = number(payload).unwrap_or(0);
+                let code = number(payload);
                 self.reset(side, frame.header.stream, code, time, frame.wire(), cx)
             }
             Kind::Settings => match Settings::read(payload) {
@@ -295,8 +296,13 @@ impl Http2 {
         cx: &mut Context<'_>,
     ) -> Step {
         let stream = self.lane(side).frame.header.stream;
-        let call = self.calls.get(stream);
-        let counting = call.is_some_and(|call| call.may_be_grpc() && !call.reported);
+        let counting = self.calls.get(stream).is_some_and(|call| {
+            if side == Side::Server && call.response.phase == Phase::Awaited {
+                // Its beginning was not seen: this can be the middle of a message.
+                call.response.messages.broken = true;
+            }
+            call.may_be_grpc() && !call.reported
+        });
         let lane = self.lane(side);
         lane.frame.counting = counting;
         self.data_step(side, input, at, cx)

@@ -3,7 +3,7 @@
 
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition, fact};
 
-use crate::frame::{HEADER_BYTES, Header, PREFACE};
+use crate::frame::{ACK, DEFAULT_FRAME_BYTES, HEADER_BYTES, Header, Kind, PREFACE};
 use crate::seek::{Evidence, Test, test};
 
 /// The preface; or a frame of less than 64 KiB, of a kind below 16, on a stream below 2^31.
@@ -34,6 +34,9 @@ const POSSIBLE: u8 = 70;
 /// Frames of a certain form, without a header block, that are enough.
 const FRAMES: u32 = 3;
 
+/// The first SETTINGS of a side. A dozen are in use, of six bytes each.
+const FIRST_BYTES: u32 = 384;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     Nothing,
@@ -52,7 +55,8 @@ pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
         protocol: 0,
     };
     let partial = |bytes: &[u8]| !bytes.is_empty() && PREFACE.starts_with(bytes);
-    let sides = (look(prefix.client), look(prefix.server));
+    let mid = prefix.facts.is_true(fact::MID_STREAM);
+    let sides = (look(prefix.client, mid), look(prefix.server, mid));
     match sides {
         (Look::Preface, Look::Preface) => return Recognition::No,
         (Look::Preface, _) => return yes(CERTAIN, false),
@@ -60,7 +64,7 @@ pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
         _ if partial(prefix.client) || partial(prefix.server) => return Recognition::NeedMore,
         _ => {}
     }
-    if !prefix.facts.is_true(fact::MID_STREAM) {
+    if !mid {
         // From its beginning the client has to begin with the preface; the server may go first.
         return match sides {
             (Look::Nothing, Look::Response) => yes(LIKELY, false),
@@ -80,7 +84,7 @@ pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
     }
 }
 
-fn look(bytes: &[u8]) -> Look {
+fn look(bytes: &[u8], mid: bool) -> Look {
     if bytes.is_empty() {
         return Look::Nothing;
     }
@@ -92,6 +96,11 @@ fn look(bytes: &[u8]) -> Look {
     }
     let mut rest = bytes;
     let mut frames = 0u32;
+    if !mid && let Some(settings) = Header::read(rest).filter(is_first) {
+        // A side may begin with any settings, known or not.
+        let len = HEADER_BYTES.saturating_add(settings.len as usize);
+        rest = rest.get(len..).unwrap_or_default();
+    }
     while !rest.is_empty() {
         match test(rest) {
             Test::No => return Look::No,
@@ -111,4 +120,12 @@ fn look(bytes: &[u8]) -> Look {
     } else {
         Look::Undecided
     }
+}
+
+/// SETTINGS, with which each side has to begin (RFC 9113, 3.4).
+fn is_first(header: &Header) -> bool {
+    header.kind == Kind::Settings
+        && !header.has(ACK)
+        && header.len <= FIRST_BYTES
+        && header.check(DEFAULT_FRAME_BYTES).is_ok()
 }

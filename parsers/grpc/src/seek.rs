@@ -1,8 +1,9 @@
 //! Finding a frame in the middle of a direction.
 //!
 //! What is taken for a frame must not look like one by chance: its length, flags, stream and
-//! payload must fit its kind, and where that says little the next frame must fit too. The answer
-//! depends on the bytes alone, never on where they were cut.
+//! payload must fit its kind, and where that says little the frames after it must fit too. Of several
+//! places that could be one the first to be certain is taken, so that a place which only asks for
+//! more bytes holds nothing up. The answer depends on the bytes alone, never on where they were cut.
 
 use wirespan_sdk::Side;
 
@@ -27,9 +28,9 @@ pub(crate) enum Found {
 /// What a frame shows of the role of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// Of a form that is rare by chance.
+    /// Of a form that is rare by chance: another frame must follow.
     Form,
-    /// The next frame must fit too.
+    /// Two others must follow.
     Weak,
     Request,
     Response,
@@ -53,33 +54,105 @@ pub(crate) fn find(side: Side, first: bool, bytes: &[u8]) -> Found {
             return Found::Wait(0);
         }
     }
-    let mut offset = 0;
-    while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+    let mut waiting = None;
+    // Offset of the frame, and where the bytes end that make it certain.
+    let mut found: Option<(usize, usize)> = None;
+    let mut offset = 0usize;
+    while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty())
+        && found.is_none_or(|(_, end)| offset < end)
+    {
         // Frames of the default size at most.
         if let &[0, 0..=0x40, ..] | &[0] = rest {
-            let result = match test(rest) {
-                Test::Yes(Evidence::Request) if side == Side::Server => Test::No,
-                Test::Yes(Evidence::Response) if side == Side::Client => Test::No,
-                Test::Yes(Evidence::Weak) => next_fits(rest),
-                other => other,
-            };
-            match result {
-                Test::No => {}
-                Test::Wait => return Found::Wait(offset),
-                Test::Yes(_) => return Found::Frame(offset),
+            match chain(side, rest) {
+                Chain::No => {}
+                Chain::Wait => waiting = waiting.or(Some(offset)),
+                Chain::Certain(len) => {
+                    let end = offset.saturating_add(len);
+                    if found.is_none_or(|(_, first)| end < first) {
+                        found = Some((offset, end));
+                    }
+                }
             }
         }
         offset = offset.saturating_add(1);
     }
-    Found::Wait(bytes.len())
+    match found {
+        Some((offset, _)) => Found::Frame(offset),
+        None => Found::Wait(waiting.unwrap_or(bytes.len())),
+    }
+}
+
+/// Frames of so much weight, and another, are enough.
+const ENOUGH: u32 = 2;
+
+/// Whether frames follow each other.
+enum Chain {
+    No,
+    Wait,
+    /// The first so many bytes make it certain.
+    Certain(usize),
+}
+
+fn chain(side: Side, bytes: &[u8]) -> Chain {
+    let (mut at, mut weight, mut extensions) = (0usize, 0u32, 0u32);
+    // The stream whose header block goes on.
+    let mut block = None;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let test = match (block, Header::read(rest)) {
+            // An extension says nothing, but may stand between.
+            (None, Some(next)) if at > 0 && extensions < EXTENSIONS && is_extension(&next) => {
+                extensions = extensions.saturating_add(1);
+                at = at
+                    .saturating_add(HEADER_BYTES)
+                    .saturating_add(next.len as usize);
+                continue;
+            }
+            (None, _) => test(rest),
+            (Some(_), None) => Test::Wait,
+            (Some(stream), Some(next)) if next.kind == Kind::Continuation => {
+                let fits = next.stream == stream
+                    && next.flags & !END_HEADERS == 0
+                    && next.check(DEFAULT_FRAME_BYTES).is_ok();
+                if fits {
+                    Test::Yes(Evidence::Weak)
+                } else {
+                    Test::No
+                }
+            }
+            (Some(_), Some(_)) => Test::No,
+        };
+        let Some(header) = Header::read(rest).filter(|_| matches!(test, Test::Yes(_))) else {
+            return match test {
+                Test::No => Chain::No,
+                Test::Wait | Test::Yes(_) => Chain::Wait,
+            };
+        };
+        let end = at
+            .saturating_add(HEADER_BYTES)
+            .saturating_add(header.len as usize);
+        match test {
+            Test::Yes(Evidence::Request) if side == Side::Server => return Chain::No,
+            Test::Yes(Evidence::Response) if side == Side::Client => return Chain::No,
+            Test::Yes(Evidence::Request | Evidence::Response) => return Chain::Certain(end),
+            _ if weight >= ENOUGH => return Chain::Certain(at.saturating_add(HEADER_BYTES)),
+            Test::Yes(Evidence::Form) => weight = weight.saturating_add(2),
+            _ => weight = weight.saturating_add(1),
+        }
+        let ends = header.has(END_HEADERS);
+        block = match header.kind {
+            Kind::Headers | Kind::PushPromise | Kind::Continuation if !ends => Some(header.stream),
+            _ => None,
+        };
+        at = end;
+    }
 }
 
 /// Looks at one frame.
 pub(crate) fn test(bytes: &[u8]) -> Test {
     let Some(header) = Header::read(bytes) else {
         return match bytes {
-            [0, _, _, kind, ..] if *kind > 8 => Test::No,
-            [0, ..] => Test::Wait,
+            [] | [0, ..] => Test::Wait,
             _ => Test::No,
         };
     };
@@ -102,7 +175,8 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
         }
     };
     match header.kind {
-        Kind::Settings => form(header.has(ACK) || !payload.is_empty() && are_settings(payload)),
+        Kind::Settings if header.has(ACK) => form(true),
+        Kind::Settings => settings(payload),
         Kind::Ping => form(true),
         Kind::WindowUpdate => form(number(payload).is_some_and(|n| n > 0 && n >> 31 == 0)),
         Kind::Reset => form(number(payload).is_some_and(|code| code <= 0xd)),
@@ -123,27 +197,12 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
     }
 }
 
-/// Whether the frame after this one can be one.
-fn next_fits(bytes: &[u8]) -> Test {
-    let Some(header) = Header::read(bytes) else {
-        return Test::Wait;
-    };
-    let end = HEADER_BYTES.saturating_add(header.len as usize);
-    let rest = bytes.get(end..).unwrap_or_default();
-    let Some(next) = Header::read(rest) else {
-        return Test::Wait;
-    };
-    let continues = header.kind == Kind::Headers && !header.has(END_HEADERS);
-    let fits = if continues {
-        next.kind == Kind::Continuation && next.stream == header.stream
-    } else {
-        is_plausible(&next, rest)
-    };
-    if fits {
-        Test::Yes(Evidence::Weak)
-    } else {
-        Test::No
-    }
+/// Extensions in use are small and rare.
+const EXTENSION_BYTES: u32 = 1024;
+const EXTENSIONS: u32 = 4;
+
+fn is_extension(header: &Header) -> bool {
+    header.kind == Kind::Other && header.len <= EXTENSION_BYTES
 }
 
 /// Length, flags and stream fit the kind.
@@ -161,10 +220,17 @@ fn is_plausible(header: &Header, bytes: &[u8]) -> bool {
     !reserved && !empty && header.flags & !flags == 0 && header.check(DEFAULT_FRAME_BYTES).is_ok()
 }
 
-fn are_settings(payload: &[u8]) -> bool {
-    payload
-        .chunks_exact(6)
-        .all(|setting| matches!(setting, [0, 1..=16, ..]))
+/// Settings are of a certain form when all of them are known ones. Others are allowed, and ignored
+/// (RFC 9113, 6.5.2): those of gRPC (0xfe03), those that clients make up so that they stay ignored.
+fn settings(payload: &[u8]) -> Test {
+    let known = |setting: &&[u8]| matches!(setting, [0, 1..=16, ..]);
+    let all = payload.chunks_exact(6);
+    match all.clone().filter(known).count() {
+        0 if payload.is_empty() => Test::Yes(Evidence::Weak),
+        0 => Test::No,
+        known if known == all.len() => Test::Yes(Evidence::Form),
+        _ => Test::Yes(Evidence::Weak),
+    }
 }
 
 fn headers(header: &Header, payload: &[u8]) -> Test {

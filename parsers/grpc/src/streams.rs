@@ -9,7 +9,7 @@ use crate::frame::{END_STREAM, LARGEST_FRAME_BYTES};
 use crate::head::{Content, GrpcStatus, Head, Kept};
 use crate::hpack::{Field, Name, Sink, Value};
 use crate::lane::{Frame, Opening};
-use crate::limits::{RAPID_RESETS, STREAMS, TEXT_BYTES};
+use crate::limits::{RAPID_NANOS, RAPID_RESETS, STREAMS, TEXT_BYTES};
 
 impl Http2 {
     /// A header block is complete; `bytes` is `None` where a part of it was lost.
@@ -238,8 +238,16 @@ impl Http2 {
         if missed != Flags::empty() {
             call.request.phase = Phase::Lost;
             call.request.incomplete = true;
+            call.request.messages.broken = true;
         }
         self.add(stream, call, 0, cx)
+    }
+
+    /// Whether DATA of a stream that was never heard of can be one. Where the place in a direction
+    /// was lost, bytes that only look like DATA most often have a stream that cannot be.
+    fn may_carry(&self, stream: u32) -> bool {
+        let next = self.newest.saturating_add(2 * STREAMS as u32);
+        !stream.is_multiple_of(2) && (self.newest == 0 || stream <= next)
     }
 
     /// A frame of DATA is over.
@@ -255,6 +263,7 @@ impl Http2 {
         let new = self.calls.get(stream).is_none();
         if new
             && side == Side::Server
+            && self.may_carry(stream)
             && let Some(done) = self.expect(stream, frame.start, frame.start_time, cx)
         {
             return done;
@@ -304,7 +313,7 @@ impl Http2 {
         &mut self,
         side: Side,
         stream: u32,
-        code: u32,
+        code: Option<u32>,
         time: u64,
         wire: u64,
         cx: &mut Context<'_>,
@@ -320,7 +329,7 @@ impl Http2 {
             call.flag(Flags::RESET);
             if call.response.phase == Phase::Awaited {
                 call.flag(Flags::NO_RESPONSE);
-                if side == Side::Client {
+                if side == Side::Client && time.saturating_sub(call.start) < RAPID_NANOS {
                     self.resets = self.resets.saturating_add(1);
                 }
             }
@@ -414,10 +423,10 @@ impl Http2 {
 
     /// The stream is closed: reports it.
     pub(crate) fn finish(&mut self, stream: u32, cx: &mut Context<'_>) {
-        if let Some(call) = self.calls.remove(stream)
+        if let Some(mut call) = self.calls.remove(stream)
             && !call.reported
         {
-            emit(&call, self.scene, cx);
+            emit(&mut call, self.scene, cx);
         }
     }
 
@@ -427,7 +436,7 @@ impl Http2 {
             if !call.reported {
                 call.flag(Flags::UNFINISHED);
                 call.end = call.end.max(self.now).max(call.start);
-                emit(&call, self.scene, cx);
+                emit(&mut call, self.scene, cx);
             }
         }
         cx.ignore(reason);
@@ -463,6 +472,9 @@ impl Http2 {
         for (limit, stream) in due {
             if let Some(call) = self.calls.get(stream) {
                 call.flag(Flags::UNFINISHED);
+                if call.lost_at != 0 {
+                    call.flag(Flags::GAP);
+                }
                 call.end = limit;
                 emit(call, self.scene, cx);
                 call.reported = true;

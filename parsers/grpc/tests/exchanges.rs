@@ -1,5 +1,6 @@
 //! Connections seen from their beginning. Each conversation is checked under other cuts.
 
+#[expect(dead_code, reason = "this file uses a part")]
 mod wire;
 
 use wire::{

@@ -218,9 +218,17 @@ fn every_prefix_of_the_preface_could_become_it_and_nothing_else_does() {
         assert_eq!(yes, len >= PREFACE.len(), "{len}: {answer:?}");
         assert!(yes || answer == Recognition::NeedMore, "{len}: {answer:?}");
     }
-    let server = settings(&[(3, 100)]);
-    for answer in recognise_prefixes::<Http2>(b"", &server) {
-        assert_eq!(answer, Recognition::NeedMore);
+    // The server may be first, with any settings: these are of gRPC's own (0xfe03).
+    for server in [
+        &[(3, 100)][..],
+        &[(4, 0x003f_ffff), (0xfe03, 1)],
+        &[],
+        &[(0x4a4a, 7)],
+    ] {
+        let server = [settings(server), frame(8, 0, 0, &[0, 0x3f, 0, 0])].concat();
+        for answer in recognise_prefixes::<Http2>(b"", &server) {
+            assert_eq!(answer, Recognition::NeedMore);
+        }
     }
     let others: [(&[u8], &[u8]); 8] = [
         (

@@ -151,7 +151,11 @@ pub(crate) fn most_decoded(len: usize) -> usize {
 pub(crate) fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     let mut at = out.len();
     // One more: two are written at a time.
-    out.resize(at.saturating_add(most_decoded(bytes.len())).saturating_add(1), 0);
+    out.resize(
+        at.saturating_add(most_decoded(bytes.len()))
+            .saturating_add(1),
+        0,
+    );
     let result = symbols(bytes, |pair, count| {
         if let Some(place) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
             *place = pair;

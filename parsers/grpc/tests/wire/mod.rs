@@ -1,5 +1,10 @@
 //! Writes frames and header blocks, as an encoder with a dynamic table does.
 
+pub(crate) mod generator;
+mod huffman;
+
+use std::collections::VecDeque;
+
 use wirespan_sdk::testkit::{Conversation, Report};
 use wirespan_sdk::{Cause, Flags, Side};
 
@@ -50,7 +55,11 @@ pub(crate) fn message(text: &[u8]) -> Vec<u8> {
 pub(crate) struct Encoder {
     /// Bytes of the table.
     pub(crate) room: usize,
-    entries: Vec<(String, String)>,
+    /// The newest first.
+    entries: VecDeque<(String, String)>,
+    size: usize,
+    /// Codes its texts, where that makes them shorter.
+    codes: Option<huffman::Codes>,
 }
 
 fn integer(first: u8, prefix: u32, value: usize) -> Vec<u8> {
@@ -76,12 +85,22 @@ impl Default for Encoder {
     fn default() -> Self {
         Self {
             room: 4096,
-            entries: Vec::new(),
+            entries: VecDeque::new(),
+            size: 0,
+            codes: None,
         }
     }
 }
 
 impl Encoder {
+    /// With the Huffman code, as most clients and servers do it.
+    pub(crate) fn huffman() -> Self {
+        Self {
+            codes: Some(huffman::Codes::new()),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn block(&mut self, fields: &[(&str, &str)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for &(name, value) in fields {
@@ -98,18 +117,52 @@ impl Encoder {
                 .position(|(n, v)| (&n[..], &v[..]) == (name, value));
             if let Some(index) = fixed.or(known.map(|index| 62 + index)) {
                 bytes.extend(integer(0x80, 7, index));
-            } else {
-                bytes.push(0x40);
-                bytes.extend(string(name));
-                bytes.extend(string(value));
-                self.entries.insert(0, (name.into(), value.into()));
-                let size = |(name, value): &(String, String)| name.len() + value.len() + 32;
-                while self.entries.iter().map(size).sum::<usize>() > self.room {
-                    self.entries.pop();
+                continue;
+            }
+            let fixed = match name {
+                ":authority" => Some(1),
+                ":path" => Some(4),
+                "content-type" => Some(31),
+                "user-agent" => Some(58),
+                _ => None,
+            };
+            let known = self.entries.iter().position(|(n, _)| n == name);
+            match fixed.or(known.map(|index| 62 + index)) {
+                Some(index) => bytes.extend(integer(0x40, 6, index)),
+                None => {
+                    bytes.push(0x40);
+                    bytes.extend(self.string(name));
                 }
             }
+            bytes.extend(self.string(value));
+            self.insert(name, value);
         }
         bytes
+    }
+
+    fn insert(&mut self, name: &str, value: &str) {
+        self.entries.push_front((name.into(), value.into()));
+        self.size += name.len() + value.len() + 32;
+        while self.size > self.room {
+            let Some((name, value)) = self.entries.pop_back() else {
+                break;
+            };
+            self.size -= name.len() + value.len() + 32;
+        }
+    }
+
+    fn string(&self, text: &str) -> Vec<u8> {
+        match &self.codes {
+            Some(codes) => {
+                let coded = codes.encode(text.as_bytes());
+                if coded.len() < text.len() {
+                    [integer(0x80, 7, coded.len()), coded].concat()
+                } else {
+                    string(text)
+                }
+            }
+            None => string(text),
+        }
     }
 
     /// Without touching the table.
