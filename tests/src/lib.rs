@@ -10,12 +10,16 @@ pub mod curl;
 pub mod expect;
 pub mod nats;
 pub mod nginx;
+pub mod pgbouncer;
+pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod rewrite;
 pub mod span;
+pub mod sql;
 pub mod tools;
 pub mod wait;
+pub mod watch;
 
 pub use agent::{Agent, Recorder};
 pub use certificate::Certificate;

@@ -1,0 +1,84 @@
+//! One piece of traffic seen twice: by a live agent, and by a recorder whose file is then replayed.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::expect::assert_distinct_ids;
+use crate::sql::{self, Session};
+use crate::{Agent, Recorder, Span, agent};
+
+/// `wirespan run --unredacted` beside `wirespan record`.
+#[derive(Debug)]
+pub struct Watch {
+    agent: Agent,
+    recorder: Recorder,
+}
+
+/// What the two have seen.
+#[derive(Debug)]
+pub struct Seen {
+    pub live: Vec<Span>,
+    pub replayed: Vec<Span>,
+}
+
+impl Watch {
+    /// Watches connections with one of `ports` at either end, and returns when both do.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn start(ports: &[u16]) -> Result<Self> {
+        let recorder = Recorder::watching(ports)?;
+        let arguments = ports
+            .iter()
+            .flat_map(|port| ["--port".to_owned(), port.to_string()])
+            .chain(["--unredacted".to_owned()]);
+        let agent = Agent::run(arguments.collect::<Vec<_>>())?;
+        Ok(Self { agent, recorder })
+    }
+
+    /// Stops both when `count` spans should be there.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn stop_after(self, count: usize) -> Result<Seen> {
+        let live = self.agent.stop_after(count)?.spans;
+        let (file, _folder) = self.recorder.stop(Signal::INT)?;
+        let replayed = replay_unredacted(&file)?;
+        Ok(Seen { live, replayed })
+    }
+
+    /// Stops both, and checks that each has seen exactly these sessions.
+    ///
+    /// # Errors
+    /// With every difference.
+    pub fn assert_exactly(self, sessions: &[Session]) -> Result<Seen> {
+        let seen = self.stop_after(sql::count(sessions))?;
+        for (what, spans) in [("live", &seen.live), ("replayed", &seen.replayed)] {
+            sql::assert_exactly(spans, sessions).context(what)?;
+            assert_distinct_ids(spans).context(what)?;
+        }
+        Ok(seen)
+    }
+}
+
+/// `wirespan replay --unredacted FILE`.
+fn replay_unredacted(file: &Path) -> Result<Vec<Span>> {
+    let arguments: [OsString; 5] = [
+        "replay".into(),
+        "--output".into(),
+        "json".into(),
+        "--unredacted".into(),
+        file.into(),
+    ];
+    let finished = agent::wirespan(arguments)?;
+    ensure!(
+        finished.status.success(),
+        "replay ended with {}: {}",
+        finished.status,
+        finished.errors
+    );
+    Span::parse_lines(&finished.output).context("spans of a replay")
+}
