@@ -16,7 +16,7 @@ pub(crate) enum Part {
     /// The line end after a chunk.
     ChunkEnd,
     /// Header lines after the last chunk.
-    Trailers(u32),
+    Trailers(u16),
     #[default]
     UntilClose,
 }

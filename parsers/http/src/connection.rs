@@ -1,7 +1,5 @@
 //! A connection: two lanes and the exchanges in flight between them.
 
-use std::collections::VecDeque;
-
 use wirespan_sdk::{
     Cause, Context, Flags, Gap, Input, Manifest, Opening, Parser, Prefix, Recognition, Side,
     Skipped, fact,
@@ -12,6 +10,7 @@ use crate::emit::{Scene, emit};
 use crate::exchange::{Exchange, Message, drop_spare, recycle};
 use crate::head::Head;
 use crate::limits::UNFINISHED_AFTER;
+use crate::queue::Queue;
 use crate::{fields, recognise};
 
 /// One direction.
@@ -74,7 +73,7 @@ pub struct Http {
     pub(crate) client: Lane,
     pub(crate) server: Lane,
     /// In the order of their requests; only the first can have a response.
-    pub(crate) queue: VecDeque<Box<Exchange>>,
+    pub(crate) queue: Queue,
     pub(crate) queue_bytes: usize,
     /// Requests may have passed that were not seen: why.
     pub(crate) missed: Flags,
@@ -153,7 +152,7 @@ impl Parser for Http {
             },
             client: Lane::new(mid_stream),
             server: Lane::new(mid_stream),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             queue_bytes: 0,
             missed: match (opening.restart, mid_stream) {
                 (true, _) => Flags::PARSER_RESTART,
@@ -240,7 +239,6 @@ impl Parser for Http {
     }
 
     fn evict(&mut self) {
-        self.queue.shrink_to_fit();
         drop_spare();
     }
 }
@@ -265,7 +263,6 @@ impl Http {
                 .front_mut()
                 .filter(|e| e.response == Message::Begun),
         }
-        .map(Box::as_mut)
     }
 
     pub(crate) fn flag_current(&mut self, side: Side, flag: Flags) {
@@ -277,7 +274,8 @@ impl Http {
     /// Reports the first exchange when both its messages are over. What is to be said of the
     /// connection then, if it ends with this exchange.
     pub(crate) fn settle(&mut self, cx: &mut Context<'_>) -> Option<&'static str> {
-        let exchange = self.queue.pop_front_if(|exchange| exchange.is_over())?;
+        self.queue.front().filter(|exchange| exchange.is_over())?;
+        let exchange = self.queue.pop_front()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(exchange.texts.len());
         let last = exchange.last;
         self.report(exchange, cx);
@@ -294,7 +292,7 @@ impl Http {
     /// Reports what is in flight as it is and gives the connection up.
     pub(crate) fn give_up(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
         let time = self.client.time.max(self.server.time);
-        for mut exchange in std::mem::take(&mut self.queue) {
+        while let Some(mut exchange) = self.queue.pop_front() {
             if !exchange.is_over() {
                 exchange.flag(Flags::UNFINISHED);
             }
@@ -332,17 +330,5 @@ impl Http {
             emit(exchange, self.scene, cx);
             exchange.reported = true;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Beside this an idle connection has an empty queue and the driver's positions, 200 bytes.
-    #[test]
-    fn an_idle_connection_is_small() {
-        let size = size_of::<Http>();
-        assert!(size <= 480, "{size} bytes");
     }
 }

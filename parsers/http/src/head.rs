@@ -39,9 +39,34 @@ pub(crate) struct Head {
     /// `Expect: 100-continue` was there.
     pub(crate) expect_continue: bool,
     /// Why receivers would disagree where this message ends.
-    pub(crate) ambiguous: Option<&'static str>,
+    pub(crate) ambiguous: Option<Ambiguity>,
     last: Option<Name>,
-    lines: u32,
+    lines: u16,
+}
+
+/// Why receivers would disagree where a message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ambiguity {
+    Folded,
+    Name,
+    Length,
+    Lengths,
+    Coding,
+    StatusLine,
+}
+
+impl Ambiguity {
+    /// What the connection is given up for.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Folded => "folded framing header",
+            Self::Name => "white space in the name of a framing header",
+            Self::Length => "content length is not a number",
+            Self::Lengths => "contradictory content lengths",
+            Self::Coding => "transfer coding after chunked",
+            Self::StatusLine => "odd status line",
+        }
+    }
 }
 
 /// What a line of the head was.
@@ -108,7 +133,7 @@ impl Head {
             .and_then(|&first| wanted(first, named))
             .map(|(name, _)| name);
         if is_framing(looks) || is_framing(self.last) {
-            self.ambiguous = Some("folded framing header");
+            self.ambiguous = Some(Ambiguity::Folded);
         }
         match self.last {
             Some(name) if matches!(line.first(), Some(b' ' | b'\t')) => Line::Continued(name, text),
@@ -119,7 +144,7 @@ impl Head {
     /// `Name :` (RFC 9112, 5.1) is refused by some and accepted by others; `Namefoo:` is another.
     fn odd_name<'a>(&mut self, name: Name, rest: &[u8]) -> Line<'a> {
         if is_framing(Some(name)) && rest.first().is_none_or(|&b| !crate::line::is_token(b)) {
-            self.ambiguous = Some("white space in the name of a framing header");
+            self.ambiguous = Some(Ambiguity::Name);
         }
         Line::Other
     }
@@ -128,9 +153,9 @@ impl Head {
     fn content_length(&mut self, value: &[u8]) {
         for item in value.split(|&b| b == b',') {
             match (number(trim(item)), self.content_length) {
-                (None, _) => self.ambiguous = Some("content length is not a number"),
+                (None, _) => self.ambiguous = Some(Ambiguity::Length),
                 (Some(new), Some(old)) if new != old => {
-                    self.ambiguous = Some("contradictory content lengths");
+                    self.ambiguous = Some(Ambiguity::Lengths);
                 }
                 (new, _) => self.content_length = new,
             }
@@ -141,7 +166,7 @@ impl Head {
         for item in value.split(|&b| b == b',') {
             let item = trim(item);
             if self.coding == Coding::Chunked {
-                self.ambiguous = Some("transfer coding after chunked");
+                self.ambiguous = Some(Ambiguity::Coding);
             }
             self.coding = if item.eq_ignore_ascii_case(b"chunked") {
                 Coding::Chunked

@@ -14,6 +14,7 @@ mod head;
 mod limits;
 mod line;
 mod loss;
+mod queue;
 mod recognise;
 mod request;
 mod response;

@@ -9,7 +9,7 @@ pub(crate) const HEAD_BYTES: u64 = 64 << 10;
 pub(crate) const TARGET_BYTES: usize = 16 << 10;
 
 /// Header lines of a message. Apache and Tomcat refuse more than 100, Go and Node have no limit.
-pub(crate) const HEADER_LINES: u32 = 1024;
+pub(crate) const HEADER_LINES: u16 = 1024;
 
 /// Requests that wait for their response on one connection. Servers read ahead far less; more of
 /// them is an attack, or responses that were not seen.

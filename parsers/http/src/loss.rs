@@ -59,7 +59,7 @@ impl Http {
             .count();
         if waiting > 1 || self.pipelined && waiting > 0 && side == Side::Client {
             // How many messages were lost cannot be told, nor which response is whose.
-            for exchange in &mut self.queue {
+            for exchange in self.queue.iter_mut() {
                 exchange.flag(Flags::GAP);
             }
             self.give_up("bytes lost among pipelined requests", cx);
@@ -112,7 +112,7 @@ impl Http {
 
     /// The responses to all requests so far passed unseen.
     pub(crate) fn responses_missed(&mut self, cx: &mut Context<'_>) {
-        for mut exchange in std::mem::take(&mut self.queue) {
+        while let Some(mut exchange) = self.queue.pop_front() {
             if exchange.response == Message::Awaited {
                 exchange.flag(match self.missed {
                     none if none == Flags::empty() => Flags::GAP,
@@ -177,7 +177,7 @@ impl Http {
         self.end_responses(ended, cx);
         self.end_requests(cx);
         let last = self.client.time.max(self.server.time);
-        for mut exchange in std::mem::take(&mut self.queue) {
+        while let Some(mut exchange) = self.queue.pop_front() {
             if exchange.response == Message::Awaited {
                 if exchange.flags.bits() & Flags::GAP.bits() == 0
                     || self.server.state != State::Seek

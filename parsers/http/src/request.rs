@@ -225,7 +225,7 @@ impl Http {
         let head = &self.client.head;
         let length = head.content_length;
         let part = match (head.ambiguous, head.coding, length) {
-            (Some(reason), ..) => return self.stop_requests(reason, cx),
+            (Some(ambiguity), ..) => return self.stop_requests(ambiguity.reason(), cx),
             // What follows a CONNECT is the tunnel's (RFC 9110, 9.3.6).
             _ if exchange.method == Method::Connect => None,
             (_, Coding::Other, _) => {

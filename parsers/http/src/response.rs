@@ -6,7 +6,7 @@ use wirespan_sdk::{Context, Flags, Input, Side};
 use crate::body::{Body, Part, Progress};
 use crate::connection::{Http, State, Step};
 use crate::exchange::{Exchange, Message, Method, Text, UNKNOWN_MINOR, fresh};
-use crate::head::{Coding, Head, Line, Name, is_too_long};
+use crate::head::{Ambiguity, Coding, Head, Line, Name, is_too_long};
 use crate::limits::FAILED_STARTS;
 use crate::line::{Parsed, StatusLine, odd_status_line, status_line};
 
@@ -78,7 +78,7 @@ impl Http {
             return Step::Hold;
         }
         self.begin_response(line, input, *at);
-        self.server.head.ambiguous = Some("odd status line");
+        self.server.head.ambiguous = Some(Ambiguity::StatusLine);
         *at = at.saturating_add(len as u64);
         Step::On
     }
@@ -95,7 +95,7 @@ impl Http {
         }
         let begins = self.server.state == State::Start;
         self.server.seek();
-        let awaited = |e: &&mut Box<Exchange>| begins && e.response == Message::Awaited;
+        let awaited = |e: &&mut Exchange| begins && e.response == Message::Awaited;
         if let Some(exchange) = self.queue.front_mut().filter(awaited) {
             // It was answered, with something that cannot be read.
             exchange.response = Message::Over;
@@ -246,8 +246,8 @@ impl Http {
         let bodiless = exchange.method == Method::Head || matches!(exchange.status, 204 | 304);
         let part = match (head.ambiguous, head.coding, head.content_length) {
             _ if bodiless => None,
-            (Some(reason), ..) => {
-                exchange.last = Some(reason);
+            (Some(ambiguity), ..) => {
+                exchange.last = Some(ambiguity.reason());
                 Some(Part::UntilClose)
             }
             // Some receivers read the chunks, some do not know of them.
