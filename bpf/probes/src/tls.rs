@@ -40,7 +40,7 @@ const POINTER_MASK: u64 = (1 << POINTER_BITS) - 1;
 const PROCESS_MASK: u64 = 0xffff;
 
 #[inline(always)]
-fn enter(ctx: &ProbeContext, direction: u8, has_out: bool) {
+fn enter(ctx: &ProbeContext, direction: u8, out: Option<usize>) {
     let thread = bpf_get_current_pid_tgid();
     let tgid = (thread >> 32) as u32;
     if !is_watched(tgid) {
@@ -52,7 +52,7 @@ fn enter(ctx: &ProbeContext, direction: u8, has_out: bool) {
     let tls: u64 = ctx.arg(0).unwrap_or(0);
     let buffer: u64 = ctx.arg(1).unwrap_or(0);
     let length: u64 = ctx.arg(2).unwrap_or(0);
-    let out: u64 = if has_out { ctx.arg(3).unwrap_or(0) } else { 0 };
+    let out: u64 = out.and_then(|number| ctx.arg(number)).unwrap_or(0);
     let call = TlsCall {
         tls,
         buffer,
@@ -71,25 +71,32 @@ fn enter(ctx: &ProbeContext, direction: u8, has_out: bool) {
 
 #[uprobe]
 pub fn tls_read(ctx: ProbeContext) -> u32 {
-    enter(&ctx, RECEIVED, false);
+    enter(&ctx, RECEIVED, None);
     0
 }
 
 #[uprobe]
 pub fn tls_read_ex(ctx: ProbeContext) -> u32 {
-    enter(&ctx, RECEIVED, true);
+    enter(&ctx, RECEIVED, Some(3));
     0
 }
 
 #[uprobe]
 pub fn tls_write(ctx: ProbeContext) -> u32 {
-    enter(&ctx, SENT, false);
+    enter(&ctx, SENT, None);
     0
 }
 
 #[uprobe]
 pub fn tls_write_ex(ctx: ProbeContext) -> u32 {
-    enter(&ctx, SENT, true);
+    enter(&ctx, SENT, Some(3));
+    0
+}
+
+/// The function behind `SSL_write_ex` since OpenSSL 3.3, which has flags before the pointer.
+#[uprobe]
+pub fn tls_write_flags(ctx: ProbeContext) -> u32 {
+    enter(&ctx, SENT, Some(4));
     0
 }
 
@@ -109,7 +116,7 @@ pub fn tls_return(ctx: RetProbeContext) -> u32 {
             } else {
                 0
             }
-        } else if result == 1 {
+        } else if result > 0 {
             user::<u64>((*outer).out).unwrap_or(0)
         } else {
             0

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::elf;
 use super::maps::Mapping;
+use super::placement;
 
 /// `statfs` type of overlay file systems (`include/uapi/linux/magic.h`).
 const OVERLAY: u64 = 0x794c_7630;
@@ -42,10 +43,17 @@ pub enum TlsFunction {
     WriteEx,
     /// `void SSL_free(SSL *ssl)`
     Free,
+    /// What `SSL_read` and `SSL_read_ex` both call, with the arguments of the latter.
+    ReadInner,
+    /// What `SSL_write` and `SSL_write_ex` both call, with the arguments of the latter.
+    WriteInner,
+    /// The same since OpenSSL 3.3: flags come before the pointer to the number of bytes.
+    WriteInnerFlags,
 }
 
 impl TlsFunction {
-    pub const ALL: [Self; 5] = [
+    /// Those that a library exports.
+    pub const EXPORTED: [Self; 5] = [
         Self::Read,
         Self::ReadEx,
         Self::Write,
@@ -53,12 +61,13 @@ impl TlsFunction {
         Self::Free,
     ];
 
+    /// The symbol of an exported function; of an inner one that of its plain wrapper.
     #[must_use]
     pub const fn symbol(self) -> &'static str {
         match self {
-            Self::Read => "SSL_read",
+            Self::Read | Self::ReadInner => "SSL_read",
             Self::ReadEx => "SSL_read_ex",
-            Self::Write => "SSL_write",
+            Self::Write | Self::WriteInner | Self::WriteInnerFlags => "SSL_write",
             Self::WriteEx => "SSL_write_ex",
             Self::Free => "SSL_free",
         }
@@ -220,7 +229,7 @@ fn identify(file: &File) -> io::Result<FileId> {
 }
 
 fn functions(file: &File) -> Result<(Vec<(TlsFunction, u64)>, TlsFlavour), String> {
-    let [read, read_ex, write, write_ex, free] = TlsFunction::ALL.map(TlsFunction::symbol);
+    let [read, read_ex, write, write_ex, free] = TlsFunction::EXPORTED.map(TlsFunction::symbol);
     // Only ever in OpenSSL 3, and in 1.1.1 and later.
     let names = [
         read,
@@ -233,7 +242,7 @@ fn functions(file: &File) -> Result<(Vec<(TlsFunction, u64)>, TlsFlavour), Strin
     ];
     let found = elf::function_offsets(file, names).map_err(|error| error.to_string())?;
     let [.., three, one] = found;
-    let functions: Vec<_> = TlsFunction::ALL
+    let mut functions: Vec<_> = TlsFunction::EXPORTED
         .into_iter()
         .zip(found)
         .filter_map(|(function, offset)| Some((function, offset?)))
@@ -247,10 +256,47 @@ fn functions(file: &File) -> Result<(Vec<(TlsFunction, u64)>, TlsFlavour), Strin
                 .to_owned(),
         );
     }
+    place(file, &mut functions);
     let flavour = match (three, one) {
         (Some(_), _) => TlsFlavour::OpenSsl3,
         (None, Some(_)) => TlsFlavour::OpenSsl1,
         (None, None) => TlsFlavour::OpenSslLike,
     };
     Ok((functions, flavour))
+}
+
+/// Puts inner functions in the place of their wrappers, and moves the end of an object, to where
+/// probes cost least. What has no such place stays where it is.
+fn place(file: &File, functions: &mut Vec<(TlsFunction, u64)>) {
+    let pairs = [
+        (TlsFunction::Read, TlsFunction::ReadEx),
+        (TlsFunction::Write, TlsFunction::WriteEx),
+    ];
+    for (plain, extended) in pairs {
+        let offset = |wanted| {
+            let found = functions.iter().find(|(function, _)| *function == wanted);
+            found.map(|(_, offset)| *offset)
+        };
+        let (Some(plain_offset), Some(extended_offset)) = (offset(plain), offset(extended)) else {
+            continue;
+        };
+        let Some(inner) = placement::inner(file, plain_offset, extended_offset) else {
+            continue;
+        };
+        let stands_for = match (plain, inner.out) {
+            (TlsFunction::Read, 3) => TlsFunction::ReadInner,
+            (TlsFunction::Write, 3) => TlsFunction::WriteInner,
+            (TlsFunction::Write, 4) => TlsFunction::WriteInnerFlags,
+            _ => continue,
+        };
+        functions.retain(|(function, _)| *function != plain && *function != extended);
+        functions.push((stands_for, inner.offset));
+    }
+    for (function, offset) in functions {
+        if *function == TlsFunction::Free
+            && let Some(cheap) = placement::cheap_entry(file, *offset)
+        {
+            *offset = cheap;
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod library;
 mod load;
 pub mod maps;
 pub mod offsets;
+mod placement;
 mod probes;
 mod recent;
 mod ring;

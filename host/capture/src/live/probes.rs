@@ -142,5 +142,6 @@ pub(super) const TLS_PROGRAMS: &[&str] = &[
     "tls_read_ex",
     "tls_write",
     "tls_write_ex",
+    "tls_write_flags",
     "tls_free",
 ];

@@ -89,9 +89,10 @@ struct Probes {
 fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
     match function {
         TlsFunction::Read => ("tls_read", Some("tls_return")),
-        TlsFunction::ReadEx => ("tls_read_ex", Some("tls_return")),
+        TlsFunction::ReadEx | TlsFunction::ReadInner => ("tls_read_ex", Some("tls_return")),
         TlsFunction::Write => ("tls_write", Some("tls_return")),
-        TlsFunction::WriteEx => ("tls_write_ex", Some("tls_return")),
+        TlsFunction::WriteEx | TlsFunction::WriteInner => ("tls_write_ex", Some("tls_return")),
+        TlsFunction::WriteInnerFlags => ("tls_write_flags", Some("tls_return")),
         TlsFunction::Free => ("tls_free", None),
     }
 }

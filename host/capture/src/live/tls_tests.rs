@@ -119,7 +119,19 @@ fn a_mapped_library_is_found_once_with_its_functions() {
         .iter()
         .map(|&(function, _)| function)
         .collect();
-    assert_eq!(functions, TlsFunction::ALL);
+    // Of an OpenSSL as distributions build it, reading and writing are probed where it is cheap.
+    let reading = [TlsFunction::Read, TlsFunction::ReadEx].as_slice();
+    let writing = [TlsFunction::Write, TlsFunction::WriteEx].as_slice();
+    let has = |wanted: &[TlsFunction]| wanted.iter().all(|one| functions.contains(one));
+    assert!(has(&[TlsFunction::Free]), "{functions:?}");
+    assert!(
+        has(reading) ^ has(&[TlsFunction::ReadInner]),
+        "{functions:?}"
+    );
+    assert!(
+        has(writing) ^ has(&[TlsFunction::WriteInner]) ^ has(&[TlsFunction::WriteInnerFlags]),
+        "{functions:?}"
+    );
     assert!([first.pid(), second.pid()].contains(&library.first_pid));
     assert_eq!(
         std::fs::read(&library.path).unwrap(),
@@ -273,7 +285,8 @@ fn libraries_in_other_mount_namespaces_are_found_and_one_beneath_two_overlays_is
     let [library] = &changes.added[..] else {
         panic!("{changes:?}")
     };
-    assert_eq!(library.functions.len(), TlsFunction::ALL.len());
+    let functions = library.functions.iter().map(|&(function, _)| function);
+    assert_eq!(functions.filter(|one| *one == TlsFunction::Free).count(), 1);
     // The kernel gives each its own identity in `maps` from 6.8 on.
     assert!(scanner.files.len() <= 2 && scanner.libraries.len() == 1);
 }
