@@ -9,15 +9,40 @@ use anyhow::{Result, bail};
 use crate::command;
 use crate::terminal::Terminal;
 
-/// Debian starts a server when it installs it. The tests start their own, on free ports; so none is
-/// started, unless this machine has a policy of its own.
+/// Debian starts a server when it installs it, and again when the machine does; of PostgreSQL it
+/// makes a cluster. The tests start their own, on free ports and in folders of their own; so none
+/// is started, enabled or made of what was not installed before, unless this machine has a policy
+/// of its own.
 const QUIETLY: &str = r#"
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
     trap 'rm -f "$policy"' EXIT
 fi
-DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+quietly() {
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
+}
+new=
+for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' ||
+        new="$new $package"
+    case $package in
+    postgresql-*)
+        clusters=/etc/postgresql-common/createcluster.conf
+        if [ ! -e "$clusters" ]; then
+            quietly postgresql-common || exit
+            sed -i 's/^#* *create_main_cluster *=.*/create_main_cluster = false/' "$clusters"
+        fi
+        ;;
+    esac
+done
+quietly "$@" || exit
+for package in $new; do
+    if [ -e "/lib/systemd/system/$package.service" ]; then
+        systemctl disable "$package.service" || true
+    fi
+done
 "#;
 
 /// Installs packages; refreshes the package lists only when it cannot be done without.

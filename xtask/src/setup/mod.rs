@@ -164,6 +164,7 @@ fn install(missing: &Missing, workspace: &Workspace, terminal: &Terminal) -> Res
                 need.why
             ));
         }
+        terminal.note("servers among them are neither started nor enabled");
         apt::install(&packages, terminal)?;
     }
     if missing.toolchain {

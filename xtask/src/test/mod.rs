@@ -2,6 +2,7 @@
 
 mod binary;
 mod cases;
+mod fixture;
 mod outcome;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub(crate) fn run(
     setup::ensure(Purpose::Test, workspace, terminal)?;
     build::run(workspace, terminal)?;
     terminal.title("test");
+    fixture::build(workspace, terminal)?;
     let mut binaries = binary::build(workspace, terminal)?;
     // Quick ones first: who broke something there need not wait for the servers.
     binaries.sort_by_key(TestBinary::is_serial);
