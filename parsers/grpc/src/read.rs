@@ -57,8 +57,9 @@ impl Http2 {
     }
 
     fn seek(&mut self, side: Side, input: &Input<'_>, at: &mut u64) -> Step {
+        let limit = self.highest();
         let lane = self.lane(side);
-        let found = find(side, !lane.sought, input.from(*at));
+        let found = find(side, !lane.sought, limit, input.from(*at));
         if let Found::Frame(offset) | Found::Wait(offset) = found {
             *at = at.saturating_add(offset as u64);
             lane.sought |= offset > 0;

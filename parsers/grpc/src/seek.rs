@@ -9,7 +9,7 @@ use wirespan_sdk::Side;
 
 use crate::frame::{
     ACK, DEFAULT_FRAME_BYTES, END_HEADERS, END_STREAM, HEADER_BYTES, Header, Kind, PADDED, PREFACE,
-    PRIORITY, headers_fragment, number,
+    PRIORITY, headers_fragment, number, promise,
 };
 use crate::head::{Content, GrpcStatus, Head};
 use crate::hpack::Decoder;
@@ -45,7 +45,8 @@ pub(crate) enum Test {
 }
 
 /// The first frame in `bytes`. `first`: they are the first of their side, and may be its beginning.
-pub(crate) fn find(side: Side, first: bool, bytes: &[u8]) -> Found {
+/// No frame has a stream beyond `limit`.
+pub(crate) fn find(side: Side, first: bool, limit: u32, bytes: &[u8]) -> Found {
     if side == Side::Client && first {
         if bytes.starts_with(PREFACE) {
             return Found::Preface;
@@ -63,13 +64,13 @@ pub(crate) fn find(side: Side, first: bool, bytes: &[u8]) -> Found {
     {
         // Frames of the default size at most.
         if let &[0, 0..=0x40, ..] | &[0] = rest {
-            match chain(side, rest) {
+            match chain(side, limit, rest) {
                 Chain::No => {}
                 Chain::Wait => waiting = waiting.or(Some(offset)),
-                Chain::Certain(len) => {
-                    let end = offset.saturating_add(len);
+                Chain::Certain { start, end } => {
+                    let end = offset.saturating_add(end);
                     if found.is_none_or(|(_, first)| end < first) {
-                        found = Some((offset, end));
+                        found = Some((offset.saturating_add(start), end));
                     }
                 }
             }
@@ -89,63 +90,77 @@ const ENOUGH: u32 = 2;
 enum Chain {
     No,
     Wait,
-    /// The first so many bytes make it certain.
-    Certain(usize),
+    /// The bytes up to `end` make it certain that a frame begins at `start`. That is the second one
+    /// where the first says little: the end of one and the beginning of the next often look like
+    /// a frame that happens to end where they do.
+    Certain {
+        start: usize,
+        end: usize,
+    },
 }
 
-fn chain(side: Side, bytes: &[u8]) -> Chain {
+fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
     let (mut at, mut weight, mut extensions) = (0usize, 0u32, 0u32);
+    let mut start = 0;
     // The stream whose header block goes on.
     let mut block = None;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let test = match (block, Header::read(rest)) {
-            // An extension says nothing, but may stand between.
-            (None, Some(next)) if at > 0 && extensions < EXTENSIONS && is_extension(&next) => {
-                extensions = extensions.saturating_add(1);
-                at = at
-                    .saturating_add(HEADER_BYTES)
-                    .saturating_add(next.len as usize);
-                continue;
-            }
-            (None, _) => test(rest),
-            (Some(_), None) => Test::Wait,
-            (Some(stream), Some(next)) if next.kind == Kind::Continuation => {
-                let fits = next.stream == stream
-                    && next.flags & !END_HEADERS == 0
-                    && next.check(DEFAULT_FRAME_BYTES).is_ok();
-                if fits {
-                    Test::Yes(Evidence::Weak)
-                } else {
-                    Test::No
-                }
-            }
-            (Some(_), Some(_)) => Test::No,
-        };
-        let Some(header) = Header::read(rest).filter(|_| matches!(test, Test::Yes(_))) else {
-            return match test {
-                Test::No => Chain::No,
-                Test::Wait | Test::Yes(_) => Chain::Wait,
+        let Some(header) = Header::read(rest) else {
+            return match rest {
+                [] | [0, ..] => Chain::Wait,
+                _ => Chain::No,
             };
         };
         let end = at
             .saturating_add(HEADER_BYTES)
             .saturating_add(header.len as usize);
-        match test {
+        let test = match block {
+            // An extension says nothing, but may stand between.
+            None if at > 0 && extensions < EXTENSIONS && is_extension(&header) => {
+                extensions = extensions.saturating_add(1);
+                at = end;
+                continue;
+            }
+            None => test(rest),
+            Some(stream) if continues(&header, stream) => Test::Yes(Evidence::Form),
+            Some(_) => Test::No,
+        };
+        let (weak, strong) = match test {
+            _ if header.stream > limit => return Chain::No,
+            Test::No => return Chain::No,
+            Test::Wait => return Chain::Wait,
             Test::Yes(Evidence::Request) if side == Side::Server => return Chain::No,
             Test::Yes(Evidence::Response) if side == Side::Client => return Chain::No,
-            Test::Yes(Evidence::Request | Evidence::Response) => return Chain::Certain(end),
-            _ if weight >= ENOUGH => return Chain::Certain(at.saturating_add(HEADER_BYTES)),
-            Test::Yes(Evidence::Form) => weight = weight.saturating_add(2),
-            _ => weight = weight.saturating_add(1),
+            Test::Yes(Evidence::Request | Evidence::Response) => (false, true),
+            Test::Yes(Evidence::Form) => (false, false),
+            Test::Yes(Evidence::Weak) => (true, false),
+        };
+        if strong {
+            return Chain::Certain { start, end };
         }
+        if weight >= ENOUGH {
+            let end = at.saturating_add(HEADER_BYTES);
+            return Chain::Certain { start, end };
+        }
+        weight = weight.saturating_add(if weak { 1 } else { 2 });
         let ends = header.has(END_HEADERS);
         block = match header.kind {
             Kind::Headers | Kind::PushPromise | Kind::Continuation if !ends => Some(header.stream),
             _ => None,
         };
+        if at == 0 && weak && block.is_none() {
+            start = end;
+        }
         at = end;
     }
+}
+
+fn continues(header: &Header, stream: u32) -> bool {
+    header.kind == Kind::Continuation
+        && header.stream == stream
+        && header.flags & !END_HEADERS == 0
+        && header.check(DEFAULT_FRAME_BYTES).is_ok()
 }
 
 /// Looks at one frame.
@@ -163,7 +178,7 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
     let payload = bytes.get(HEADER_BYTES..end);
     let Some(payload) = payload else {
         return match header.kind {
-            Kind::Data | Kind::PushPromise => Test::Yes(Evidence::Weak),
+            Kind::Data => Test::Yes(Evidence::Weak),
             _ => Test::Wait,
         };
     };
@@ -189,6 +204,9 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
         ),
         Kind::Headers if header.has(END_HEADERS) && payload.len() <= SEEK_BLOCK_BYTES => {
             headers(&header, payload)
+        }
+        Kind::PushPromise if header.has(END_HEADERS) && payload.len() <= SEEK_BLOCK_BYTES => {
+            promised(&header, payload)
         }
         Kind::Data | Kind::PushPromise | Kind::Headers | Kind::Priority => {
             Test::Yes(Evidence::Weak)
@@ -230,6 +248,23 @@ fn settings(payload: &[u8]) -> Test {
         0 => Test::No,
         known if known == all.len() => Test::Yes(Evidence::Form),
         _ => Test::Yes(Evidence::Weak),
+    }
+}
+
+/// PUSH_PROMISE shows a server: it holds a request.
+fn promised(header: &Header, payload: &[u8]) -> Test {
+    let Some((stream, block)) = promise(header, payload) else {
+        return Test::No;
+    };
+    let mut head = Head::default();
+    let odd = !header.stream.is_multiple_of(2);
+    if !odd || stream == 0 || !stream.is_multiple_of(2) || block.is_empty() {
+        return Test::No;
+    }
+    match Decoder::joined().decode(block, &mut head) {
+        Ok(()) if head.is_request() => Test::Yes(Evidence::Response),
+        Ok(()) => Test::Yes(Evidence::Weak),
+        Err(_) => Test::No,
     }
 }
 

@@ -243,11 +243,18 @@ impl Http2 {
         self.add(stream, call, 0, cx)
     }
 
+    /// The highest stream that a frame can have: far beyond the newest that is known.
+    pub(crate) fn highest(&self) -> u32 {
+        match self.newest {
+            0 if self.missed != Flags::empty() => u32::MAX,
+            newest => newest.saturating_add(2 * STREAMS as u32),
+        }
+    }
+
     /// Whether DATA of a stream that was never heard of can be one. Where the place in a direction
     /// was lost, bytes that only look like DATA most often have a stream that cannot be.
     fn may_carry(&self, stream: u32) -> bool {
-        let next = self.newest.saturating_add(2 * STREAMS as u32);
-        !stream.is_multiple_of(2) && (self.newest == 0 || stream <= next)
+        !stream.is_multiple_of(2) && stream <= self.highest()
     }
 
     /// A frame of DATA is over.
