@@ -30,6 +30,16 @@ impl Mysql {
             Phase::Authentication => return self.step_over(header, view, at),
             Phase::Commands => {}
         }
+        if !self.compression_known && self.trust == Trust::Trial && view.is_wire() {
+            match self.guess_compression(view, *at) {
+                None => return Step::More(at.saturating_add(HEADER + 7)),
+                Some(true) => {
+                    self.compress(*at, self.server.seen);
+                    return Step::On;
+                }
+                Some(false) => {}
+            }
+        }
         if self.sends_file {
             return self.file(header, view, at);
         }

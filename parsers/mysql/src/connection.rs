@@ -76,6 +76,8 @@ pub struct Mysql {
     pub(crate) agreed: Option<u64>,
     /// Attributes stand before queries; no EOF stands between columns and rows.
     pub(crate) attributes: Option<bool>,
+    /// Whether the two sides are compressed was found out, or agreed on.
+    pub(crate) compression_known: bool,
     pub(crate) deprecates_eof: Option<bool>,
     pub(crate) statements: Statements,
     /// What MariaDB's clients may execute before they know its number.
@@ -129,6 +131,7 @@ impl Parser for Mysql {
             offered: None,
             agreed: None,
             attributes: None,
+            compression_known: !mid_stream,
             deprecates_eof: None,
             statements: Statements::default(),
             last_prepared: None,
@@ -153,11 +156,17 @@ impl Parser for Mysql {
     }
 
     fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
+        if self.lane(side).compressed {
+            return self.frames(side, &input, input.position(), cx);
+        }
         let view = View::wire(input);
         let mut at = input.position();
         let step = self.read(side, &view, &mut at, cx);
         if step == Step::Done {
             return;
+        }
+        if self.lane(side).compressed {
+            return self.frames(side, &input, at, cx);
         }
         if at > input.position() {
             cx.consumed(side, at);
@@ -172,7 +181,11 @@ impl Parser for Mysql {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
-        self.lost(side, gap, cx);
+        if self.lane(side).compressed {
+            self.frames_lost(side, gap, cx);
+        } else {
+            self.lost(side, gap, cx);
+        }
     }
 
     fn skipped(&mut self, side: Side, skipped: Skipped, _: &mut Context<'_>) {
@@ -245,7 +258,7 @@ impl Mysql {
             if *at > before {
                 lane.time = view.ends(*at);
             }
-            let switched = view.is_wire() && lane.frames.is_some();
+            let switched = view.is_wire() && lane.compressed;
             if step != Step::On || *at >= view.end() || switched {
                 return step;
             }
@@ -299,7 +312,11 @@ impl Mysql {
             position: *at,
             start: view.begins(*at),
             end: view.ends(needed.min(view.end())),
-            bytes: HEADER.saturating_add(u64::from(header.len)),
+            bytes: if view.is_wire() {
+                HEADER.saturating_add(u64::from(header.len))
+            } else {
+                0
+            },
         };
         let lane = self.lane(side);
         if needed > view.end() {
@@ -314,6 +331,9 @@ impl Mysql {
         lane.body_end = end;
         lane.continued = header.len == FULL;
         lane.open = lane.continued || end > needed;
+        packet.bytes = packet
+            .bytes
+            .saturating_add(std::mem::take(&mut lane.credit));
         lane.sequence = header.sequence;
         let bytes = view.from(body).get(..wanted).unwrap_or_default();
         Ok((packet, bytes))
@@ -329,7 +349,7 @@ impl Mysql {
         cx: &mut Context<'_>,
     ) -> Step {
         let lane = self.lane(side);
-        if lane.frames.is_none() && header.sequence != lane.sequence.wrapping_add(1) {
+        if !lane.compressed && header.sequence != lane.sequence.wrapping_add(1) {
             return self.fall_out(cx);
         }
         let Ok((packet, _)) = self.take(side, header, 0, view, at) else {
@@ -358,13 +378,19 @@ impl Mysql {
             return;
         }
         lane.open = false;
+        // Of further frames that it took.
+        let credit = std::mem::take(&mut lane.credit);
         match side {
             Side::Client if lane.owner => {
                 if let Some(pending) = self.queue.back_mut() {
                     pending.end = time;
+                    pending.bytes = pending.bytes.saturating_add(credit);
                 }
             }
-            Side::Server if self.answer.start != 0 => self.answer.end = time,
+            Side::Server if self.answer.start != 0 => {
+                self.answer.end = time;
+                self.answer.bytes = self.answer.bytes.saturating_add(credit);
+            }
             _ => {}
         }
     }

@@ -1,5 +1,444 @@
-//! Compressed frames (`CLIENT_COMPRESS`, `CLIENT_ZSTD_COMPRESSION_ALGORITHM`).
+//! Compressed frames (`CLIENT_COMPRESS`, `CLIENT_ZSTD_COMPRESSION_ALGORITHM`). Packets have nothing
+//! to do with their borders, so what frames hold is read like a stream of its own, with positions
+//! of its own.
+
+use wirespan_sdk::{Context, Flags, Gap, Input, Side};
+
+use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::exchange::Kind;
+use crate::inflate::{Decoder, Outcome};
+use crate::limits::{FRAME_BLOCK_BYTES, PIECE_BYTES};
+use crate::view::{Stretch, View};
+use crate::wire::{self, FULL};
+
+/// Bytes of a frame's header: length, sequence, and length without compression.
+const FRAME_HEADER: u64 = 7;
 
 /// The frames of one side.
 #[derive(Debug)]
-pub(crate) struct Frames {}
+pub(crate) struct Frames {
+    /// Where frames begin is not known.
+    seek: bool,
+    /// On the wire: up to where it is read, and up to where it was shown.
+    raw: u64,
+    seen: u64,
+    frame: Option<Frame>,
+    /// Position of the first byte of `bytes`.
+    position: u64,
+    /// What was decompressed and is not consumed.
+    bytes: Vec<u8>,
+    stretches: Vec<Stretch>,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// Where its payload begins and ends on the wire.
+    start: u64,
+    end: u64,
+    /// Bytes without compression that are still to come.
+    left: u64,
+    decoder: Decoder,
+    /// What was read of it and is not decompressed, and when it passed.
+    input: Vec<u8>,
+    begins: u64,
+    ends: u64,
+}
+
+impl Frames {
+    pub(crate) fn new(raw: u64) -> Box<Self> {
+        Box::new(Self {
+            seek: false,
+            raw,
+            seen: raw,
+            frame: None,
+            position: raw,
+            bytes: Vec::new(),
+            stretches: Vec::new(),
+        })
+    }
+
+    /// A frame begins here.
+    fn restart(&mut self, raw: u64) {
+        self.seek = false;
+        self.raw = raw;
+        self.forget();
+    }
+
+    /// Drops what is at hand.
+    fn forget(&mut self) {
+        self.position = self.end();
+        self.frame = None;
+        self.bytes = Vec::new();
+        self.stretches = Vec::new();
+    }
+
+    fn end(&self) -> u64 {
+        self.position.saturating_add(self.bytes.len() as u64)
+    }
+
+    fn consume(&mut self, position: u64) {
+        let done = position.saturating_sub(self.position);
+        let done = usize::try_from(done)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len());
+        self.bytes.drain(..done);
+        self.position = self.position.saturating_add(done as u64);
+        let passed = self
+            .stretches
+            .partition_point(|stretch| stretch.position <= self.position);
+        self.stretches.drain(..passed.saturating_sub(1));
+    }
+
+    /// Decompresses some more. `false`: it takes more bytes of the wire.
+    fn produce(&mut self) -> Result<bool, u64> {
+        let position = self.end();
+        let Some(frame) = &mut self.frame else {
+            return Ok(false);
+        };
+        let before = self.bytes.len();
+        let last = self.raw >= frame.end;
+        let outcome = frame
+            .decoder
+            .decode(&mut frame.input, last, &mut self.bytes, PIECE_BYTES);
+        let made = self.bytes.len().saturating_sub(before) as u64;
+        let over = made > frame.left || last && outcome == Outcome::Hungry && frame.left > 0;
+        if outcome == Outcome::Broken || over {
+            self.bytes.truncate(before);
+            frame.decoder = Decoder::Broken;
+            let lost = std::mem::take(&mut frame.left);
+            if last {
+                self.frame = None;
+            }
+            return if lost > 0 { Err(lost) } else { Ok(!last) };
+        }
+        frame.left = frame.left.saturating_sub(made);
+        if made > 0 {
+            self.stretches.push(Stretch {
+                position,
+                begins: frame.begins,
+                ends: frame.ends,
+            });
+        }
+        if last && frame.left == 0 && frame.input.is_empty() {
+            self.frame = None;
+        }
+        Ok(outcome == Outcome::Some)
+    }
+
+    /// Up to where the wire was shown.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    pub(crate) fn is_between(&self) -> bool {
+        !self.seek && self.frame.is_none() && self.bytes.is_empty()
+    }
+}
+
+/// Whether a client's first bytes are a frame: `None` before that can be told.
+pub(crate) fn is_frame(bytes: &[u8]) -> Option<bool> {
+    let (&[a, b, c, sequence], rest) = bytes.split_first_chunk::<4>()?;
+    let len = u32::from_le_bytes([a, b, c, 0]);
+    if sequence != 0 || len < 5 {
+        return Some(false);
+    }
+    let (&[a, b, c], payload) = rest.split_first_chunk::<3>()?;
+    let plain = u32::from_le_bytes([a, b, c, 0]);
+    let &[first, second] = payload.first_chunk::<2>()?;
+    if plain == 0 {
+        let header = wire::header(payload)?;
+        let code = *payload.get(wire::HEADER as usize)?;
+        let fits = header.sequence == 0 && wire::command_fits(code, header.len);
+        return Some(fits && header.len <= len.saturating_sub(4));
+    }
+    let zlib = first & 0x0f == 8 && u16::from_be_bytes([first, second]) % 31 == 0;
+    let zstd = [first, second] == [0x28, 0xb5];
+    // No code can shorten more than a thousandfold.
+    Some((zlib || zstd) && plain / 1040 <= len && plain <= FULL)
+}
+
+/// What the first frame holds, as far as it is here.
+pub(crate) fn first_frame(bytes: &[u8]) -> Option<Vec<u8>> {
+    const LOOK: usize = 4 << 10;
+    let &[a, b, c, _, d, e, f] = bytes.first_chunk::<{ FRAME_HEADER as usize }>()?;
+    let len = u32::from_le_bytes([a, b, c, 0]) as usize;
+    let payload = bytes.get(FRAME_HEADER as usize..)?;
+    let last = payload.len() >= len;
+    let mut input = payload.get(..len.min(LOOK)).unwrap_or(payload).to_vec();
+    let last = last && len <= LOOK;
+    let mut output = Vec::new();
+    let mut decoder = if [d, e, f] == [0; 3] {
+        Decoder::Stored
+    } else {
+        Decoder::Undecided
+    };
+    while output.len() < LOOK {
+        if decoder.decode(&mut input, last, &mut output, LOOK) != Outcome::Some {
+            break;
+        }
+    }
+    Some(output)
+}
+
+impl Mysql {
+    /// From here on both sides are compressed.
+    pub(crate) fn compress(&mut self, client: u64, server: u64) {
+        for (side, raw) in [(Side::Client, client), (Side::Server, server)] {
+            let lane = self.lane(side);
+            lane.compressed = true;
+            lane.frames = Some(Frames::new(raw));
+            lane.position = raw;
+            lane.seen = raw;
+            lane.body_end = 0;
+        }
+    }
+
+    /// Bytes of a side that is compressed, from `at` on.
+    pub(crate) fn frames(&mut self, side: Side, input: &Input<'_>, at: u64, cx: &mut Context<'_>) {
+        let Some(mut frames) = self.lane(side).frames.take() else {
+            return;
+        };
+        frames.raw = frames.raw.max(at);
+        if input.end() > frames.seen {
+            let begins = frames.seen.max(input.position());
+            frames.seen = input.end();
+            self.frames_turn(side, &mut frames, begins, cx);
+        }
+        let step = self.read_frames(side, &mut frames, input, cx);
+        if step == Step::Done {
+            return;
+        }
+        cx.consumed(side, frames.raw);
+        match step {
+            Step::More(to) if self.trust == Trust::Sure => cx.need_to(side, to),
+            Step::Hold => cx.hold(side),
+            _ => {}
+        }
+        if frames.bytes.is_empty() {
+            frames.bytes = Vec::new();
+            frames.stretches = Vec::new();
+        }
+        let lane = self.lane(side);
+        if lane.compressed {
+            lane.frames = Some(frames);
+        } else {
+            // A wrong guess was taken back.
+            lane.seen = frames.seen;
+        }
+    }
+
+    /// As [`Mysql::turn`], on the wire.
+    fn frames_turn(&mut self, side: Side, frames: &mut Frames, begins: u64, cx: &mut Context<'_>) {
+        let turned = self.last_side.replace(side) != Some(side);
+        if !turned || self.phase != Phase::Commands {
+            return;
+        }
+        if side == Side::Server {
+            let between = self.client.is_at_boundary();
+            if self.trust == Trust::Trial && !self.confirmed && !between {
+                self.fall_out(cx);
+            }
+            return;
+        }
+        let astray = self.trust == Trust::Lost
+            || self
+                .queue
+                .front()
+                .is_some_and(|front| front.kind == Kind::Lost)
+            || self.client.seek
+            || frames.seek;
+        if astray && (frames.seek || self.client.seek || frames.is_between()) {
+            frames.restart(begins);
+            if let Some(frames) = &mut self.server.frames {
+                let seen = frames.seen;
+                frames.restart(seen);
+                self.server.seen = frames.position;
+            }
+            self.client.position = frames.position;
+            self.client.seen = frames.position;
+            self.recover(cx);
+        }
+    }
+
+    fn read_frames(
+        &mut self,
+        side: Side,
+        frames: &mut Frames,
+        input: &Input<'_>,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        loop {
+            if frames.seek {
+                frames.raw = input.end();
+                return Step::On;
+            }
+            if !frames.bytes.is_empty() {
+                let view = View::frames(frames.position, &frames.bytes, &frames.stretches);
+                let mut at = frames.position;
+                self.lane(side).seen = view.end();
+                let step = self.read(side, &view, &mut at, cx);
+                frames.consume(at);
+                if matches!(step, Step::Done | Step::Hold) {
+                    return step;
+                }
+                if !self.lane(side).compressed {
+                    frames.raw = input.end();
+                    return Step::On;
+                }
+            }
+            match frames.produce() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(lost) => {
+                    let time = frames.frame.as_ref().map_or(frames.raw, |frame| frame.ends);
+                    self.frames_gap(side, frames, lost, time, cx);
+                    continue;
+                }
+            }
+            let step = self.next_block(side, frames, input, cx);
+            if step != Step::On {
+                return step;
+            }
+        }
+    }
+
+    /// Takes a frame's header, or a block of its payload: always the same blocks, wherever the
+    /// bytes were cut.
+    fn next_block(
+        &mut self,
+        side: Side,
+        frames: &mut Frames,
+        input: &Input<'_>,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        let Some(frame) = &mut frames.frame else {
+            let Some(&[a, b, c, sequence, d, e, f]) = input
+                .from(frames.raw)
+                .first_chunk::<{ FRAME_HEADER as usize }>()
+            else {
+                return Step::More(frames.raw.saturating_add(FRAME_HEADER));
+            };
+            let len = u32::from_le_bytes([a, b, c, 0]);
+            let plain = u32::from_le_bytes([d, e, f, 0]);
+            let begins_turn = side == Side::Client && self.trust == Trust::Trial;
+            if len == 0 || begins_turn && !self.confirmed && sequence != 0 {
+                frames.seek = true;
+                frames.forget();
+                return self.fall_out(cx);
+            }
+            let start = frames.raw.saturating_add(FRAME_HEADER);
+            let bytes = FRAME_HEADER.saturating_add(u64::from(len));
+            frames.frame = Some(Frame {
+                start,
+                end: start.saturating_add(u64::from(len)),
+                left: u64::from(if plain == 0 { len } else { plain }),
+                decoder: if plain == 0 {
+                    Decoder::Stored
+                } else {
+                    Decoder::Undecided
+                },
+                input: Vec::new(),
+                begins: input.time_at(frames.raw),
+                ends: 0,
+            });
+            frames.raw = start;
+            let lane = self.lane(side);
+            lane.credit = lane.credit.saturating_add(bytes);
+            return Step::On;
+        };
+        let done = frames.raw.saturating_sub(frame.start) / FRAME_BLOCK_BYTES;
+        let to = done
+            .saturating_add(1)
+            .saturating_mul(FRAME_BLOCK_BYTES)
+            .saturating_add(frame.start)
+            .min(frame.end);
+        if input.end() < to {
+            return Step::More(to);
+        }
+        let len = usize::try_from(to.saturating_sub(frames.raw)).unwrap_or(usize::MAX);
+        let block = input.from(frames.raw).get(..len).unwrap_or_default();
+        frame.input.extend_from_slice(block);
+        if frames.raw > frame.start {
+            frame.begins = input.time_at(frames.raw);
+        }
+        frame.ends = input.time_at(to.saturating_sub(1));
+        frames.raw = to;
+        Step::On
+    }
+
+    /// So many bytes without compression are not known.
+    fn frames_gap(
+        &mut self,
+        side: Side,
+        frames: &mut Frames,
+        lost: u64,
+        time: u64,
+        cx: &mut Context<'_>,
+    ) {
+        let end = frames.end().saturating_add(lost);
+        let position = frames.position;
+        frames.bytes.clear();
+        frames.stretches.clear();
+        frames.position = end;
+        let gap = Gap {
+            position,
+            len: Some(end.saturating_sub(position)),
+            cause: wirespan_sdk::Cause::Lost,
+            time,
+        };
+        self.lost(side, gap, cx);
+    }
+
+    /// Bytes of the wire that will never come.
+    pub(crate) fn frames_lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        let Some(mut frames) = self.lane(side).frames.take() else {
+            return;
+        };
+        let end = gap.end();
+        frames.seen = frames.seen.max(end.unwrap_or(0));
+        match (end, &mut frames.frame) {
+            (Some(end), Some(frame)) if end <= frame.end => {
+                let lost = if matches!(frame.decoder, Decoder::Stored) {
+                    let lost = end
+                        .saturating_sub(frames.raw)
+                        .saturating_add(frame.input.len() as u64);
+                    frame.left = frame.left.saturating_sub(lost);
+                    lost
+                } else {
+                    frame.decoder = Decoder::Broken;
+                    std::mem::take(&mut frame.left)
+                };
+                frame.input.clear();
+                let over = end == frame.end;
+                frames.raw = end;
+                if over {
+                    frames.frame = None;
+                }
+                self.frames_gap(side, &mut frames, lost, gap.time, cx);
+            }
+            _ => {
+                frames.seek = true;
+                frames.forget();
+                frames.raw = end.unwrap_or(0);
+                if end.is_none() {
+                    frames.seen = 0;
+                }
+                self.missed = self.missed | Flags::GAP;
+                self.lose(side, frames.position, gap.time);
+            }
+        }
+        if self.lane(side).compressed {
+            self.lane(side).frames = Some(frames);
+        }
+    }
+
+    /// Whether the client is compressed, where that was not agreed on in sight.
+    pub(crate) fn guess_compression(&mut self, view: &View<'_>, at: u64) -> Option<bool> {
+        let bytes = view.from(at);
+        // A packet that is shorter than what tells is none.
+        let short = wire::header(bytes).is_some_and(|header| {
+            header.len < 5 && bytes.len() as u64 >= wire::HEADER + u64::from(header.len)
+        });
+        if short { Some(false) } else { is_frame(bytes) }
+    }
+}

@@ -25,8 +25,11 @@ pub(crate) struct Lane {
     pub(crate) pending: Option<Packet>,
     /// The client's: the last in the queue is what is open.
     pub(crate) owner: bool,
-    /// The bytes are compressed.
+    /// The bytes are compressed; `frames` is not here while it is at work.
+    pub(crate) compressed: bool,
     pub(crate) frames: Option<Box<Frames>>,
+    /// Bytes of frames on the wire that were not counted to a packet yet.
+    pub(crate) credit: u64,
 }
 
 /// A packet in its place.

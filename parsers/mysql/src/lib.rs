@@ -13,6 +13,7 @@ mod emit;
 mod exchange;
 mod fields;
 mod frames;
+mod inflate;
 mod lane;
 mod limits;
 mod login;

@@ -45,3 +45,17 @@ pub(crate) const SPARE_BUFFER_BYTES: usize = 4 << 10;
 
 /// How often the two sides may fall out of step before the connection is left alone.
 pub(crate) const OUT_OF_STEP: u8 = 16;
+
+/// Bytes of a compressed frame that are decompressed at a time: their times are told apart, and
+/// more are not waited for.
+pub(crate) const FRAME_BLOCK_BYTES: u64 = 16 << 10;
+
+/// Decompressed bytes that are read at a time.
+pub(crate) const PIECE_BYTES: usize = 32 << 10;
+
+/// How far zstd may look back: servers and clients use levels that need 2 MiB, and up to 8 MiB.
+pub(crate) const ZSTD_WINDOW_BYTES: usize = 8 << 20;
+
+/// What decoders in the middle of a frame may hold, of all connections together: a quarter of an
+/// instance's memory. A frame for which nothing is left is a gap.
+pub(crate) const DECODERS_BYTES: usize = 16 << 20;

@@ -80,13 +80,7 @@ impl Mysql {
     }
 
     /// What the server says of what the client showed.
-    pub(crate) fn authenticate(
-        &mut self,
-        header: Header,
-        view: &View<'_>,
-        at: &mut u64,
-        cx: &mut Context<'_>,
-    ) -> Step {
+    pub(crate) fn authenticate(&mut self, header: Header, view: &View<'_>, at: &mut u64) -> Step {
         let (_, body) = match self.take(Side::Server, header, STATUS_BYTES, view, at) {
             Ok(taken) => taken,
             Err(step) => return step,
@@ -102,7 +96,7 @@ impl Mysql {
                 self.phase = Phase::Commands;
                 let compressed = capability::COMPRESS | capability::ZSTD;
                 if self.agreed_on(compressed) == Some(true) {
-                    return self.give_up("compressed", cx);
+                    self.compress(self.client.position, *at);
                 }
             }
             // Whatever else is for the client alone; after an error the server closes.

@@ -14,7 +14,7 @@ impl Mysql {
     /// found.
     pub(crate) fn turn(&mut self, side: Side, view: &View<'_>, at: &mut u64, cx: &mut Context<'_>) {
         let seen = self.lane(side).seen;
-        if view.end() <= seen {
+        if !view.is_wire() || view.end() <= seen {
             return;
         }
         let begins = seen.max(*at);
@@ -47,7 +47,7 @@ impl Mysql {
     }
 
     /// Both sides are between packets: what waits is reported with what is known of it.
-    fn recover(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn recover(&mut self, cx: &mut Context<'_>) {
         let (missed, time) = (self.missed, self.server.time.max(self.client.time));
         self.flush(missed, time, cx);
         self.client.seek = false;
@@ -80,6 +80,14 @@ impl Mysql {
         self.trust = Trust::Lost;
         self.client.seek();
         self.server.seek();
+        if !self.compression_known {
+            for lane in [&mut self.client, &mut self.server] {
+                if let Some(frames) = lane.frames.take() {
+                    lane.seen = frames.seen();
+                }
+                lane.compressed = false;
+            }
+        }
         Step::On
     }
 
@@ -146,8 +154,13 @@ impl Mysql {
             lane.position = 0;
             lane.seen = 0;
         }
-        self.lane(side).seek();
         self.missed = self.missed | Flags::GAP;
+        self.lose(side, gap.position, gap.time);
+    }
+
+    /// Where packets of a side begin is not known any more.
+    pub(crate) fn lose(&mut self, side: Side, position: u64, time: u64) {
+        self.lane(side).seek();
         if self.phase != Phase::Commands {
             // Who both are was lost with it.
             self.phase = Phase::Commands;
@@ -163,7 +176,6 @@ impl Mysql {
         }
         match self.trust {
             Trust::Sure => {
-                let (position, time) = (gap.position, gap.time);
                 self.queue.push(Pending {
                     kind: Kind::Lost,
                     sequence: 0,

@@ -3,6 +3,7 @@
 
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition};
 
+use crate::frames::{first_frame, is_frame};
 use crate::wire::{self, Header, command};
 
 /// The sequence of the first packet of a side is 0, 1, or within TLS 2.
@@ -120,11 +121,26 @@ fn login(bytes: &[u8]) -> Look {
     }
 }
 
-/// A query that says what it is, or another command and the beginning of its answer.
+/// Commands as they are, or within compressed frames.
 fn commands(client: &[u8], server: &[u8]) -> Look {
+    match is_frame(client) {
+        Some(true) => {
+            let client = first_frame(client).unwrap_or_default();
+            let server = first_frame(server).unwrap_or_default();
+            plain_commands(&client, &server)
+        }
+        _ => plain_commands(client, server),
+    }
+}
+
+/// A query that says what it is, or another command and the beginning of its answer.
+fn plain_commands(client: &[u8], server: &[u8]) -> Look {
     let Some((header, payload)) = first(client) else {
         return waiting(client);
     };
+    if is_frame(client).is_none() && payload.first() == Some(&0) {
+        return Look::Undecided;
+    }
     let Some((&code, body)) = payload.split_first() else {
         return if header.sequence == 0 && header.len > 0 {
             Look::Undecided

@@ -35,7 +35,7 @@ impl Mysql {
         match self.phase {
             Phase::Greeting => return self.greet(header, view, at, cx),
             Phase::Login => return Step::Hold,
-            Phase::Authentication => return self.authenticate(header, view, at, cx),
+            Phase::Authentication => return self.authenticate(header, view, at),
             Phase::Commands => {}
         }
         let Some(&first) = view.from(*at).get(HEADER as usize) else {
@@ -78,7 +78,7 @@ impl Mysql {
         } else {
             sequence
         };
-        if self.server.frames.is_none()
+        if !self.server.compressed
             && header.sequence != before.wrapping_add(1)
             && !self.answers_file(header.sequence)
             && !(failed && self.trust == Trust::Sure)
@@ -385,6 +385,7 @@ impl Mysql {
         if self.trust == Trust::Trial {
             self.trust = Trust::Sure;
         }
+        self.compression_known = true;
         self.confirmed = true;
         self.out_of_step = 0;
     }
