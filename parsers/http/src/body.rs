@@ -3,6 +3,7 @@
 use memchr::memchr;
 use wirespan_sdk::Input;
 
+use crate::head::trim;
 use crate::limits::{CHUNK_LINE_BYTES, HEADER_LINES};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,17 +145,24 @@ impl Body {
 }
 
 /// `1*HEXDIG` and what may follow it (RFC 9112, 7.1). White space before an extension is accepted
-/// as everyone does; a sign, a prefix or anything else is not.
+/// as everyone does; a sign, a prefix or anything else is not. Where an extension ends is told by
+/// CR LF only: receivers disagree about one of the two alone.
 fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (line, ended) = match line.strip_suffix(b"\r") {
+        Some(line) => (line, true),
+        None => (line, false),
+    };
     let len = line
         .iter()
         .position(|b| !b.is_ascii_hexdigit())
         .unwrap_or(line.len());
     let (digits, rest) = line.split_at(len);
-    let extension = rest.trim_ascii_start();
+    let extension = trim(rest);
     if digits.is_empty() || !(extension.is_empty() || extension.starts_with(b";")) {
         return Err("chunk size is not a number");
+    }
+    if !extension.is_empty() && (!ended || memchr(b'\r', extension).is_some()) {
+        return Err("odd line end after a chunk extension");
     }
     digits.iter().try_fold(0u64, |size, &digit| {
         let digit = char::from(digit)

@@ -209,7 +209,7 @@ fn wanted(first: u8, line: &[u8]) -> Option<(Name, &[u8])> {
 }
 
 /// `OWS` of RFC 9110, 5.6.3: nothing but space and tab.
-fn trim(mut text: &[u8]) -> &[u8] {
+pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }

@@ -331,6 +331,8 @@ fn ambiguous_framing_ends_with_its_exchange_and_brings_no_phantoms() {
         "Transfer-Encoding: chunked, identity, gzip\r\n\r\n0\r\n\r\nGET /phantom HTTP/1.1\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\nGET /phantom HTTP/1.1\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nGET /phantom HTTP/1.1\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\r;abcd\r\n34\r\nE\r\n0\r\n\r\nGET /phantom HTTP/1.1\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n2;a\nxx\r\n0\r\n\r\nGET /phantom HTTP/1.1\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n-1\r\nGET /phantom HTTP/1.1\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n1\r\nabGET /phantom HTTP/1.1\r\n\r\n",
     ];
