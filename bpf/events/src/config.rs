@@ -75,8 +75,9 @@ pub mod filter {
 }
 
 /// Bytes of a call that are copied unless the settings say otherwise: holds all but bulk
-/// transfers, whose bodies nobody reads to the end.
-pub const DEFAULT_CALL_BYTES: u32 = 256 * 1024;
+/// transfers, whose bodies nobody reads to the end. Programs with many streams on one connection
+/// (gRPC) move several 100 KiB of small messages at once.
+pub const DEFAULT_CALL_BYTES: u32 = 1024 * 1024;
 /// Bytes of each side of an undecided connection: enough for a parser to recognise itself, and for
 /// what piles up until its verdict is back.
 pub const DEFAULT_UNKNOWN_BYTES: u32 = 64 * 1024;
@@ -94,6 +95,13 @@ pub mod control {
     /// Not 0: all probes are attached. Before, some calls would be seen and others not, which looks
     /// like loss.
     pub const WATCHING: u32 = 1;
+}
+
+/// Programs that go on with a call where one had to stop, by their place in the array.
+pub mod more {
+    pub const MORE_PROGRAMS: usize = 2;
+    /// In the order of that array.
+    pub const NAMES: [&str; MORE_PROGRAMS] = ["more_of_call", "more_of_messages"];
 }
 
 impl Default for Settings {

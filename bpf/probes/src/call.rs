@@ -14,16 +14,15 @@ use aya_ebpf::programs::TracePointContext;
 use wirespan_events::{
     Counter, call as name, data_flag,
     direction::{RECEIVED, SENT},
-    layer, missing, role, verdict,
+    layer, missing, role,
 };
 
-use crate::copy::{self, MESSAGE_IOV, user};
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count, shape, socket_flag,
+    Call, IN_FLIGHT, MORE, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
 };
 use crate::walk::{self, Found, RCV_SHUTDOWN};
-use crate::{report, socket, tls};
+use crate::{copy, hand_over, report, socket, tls};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
@@ -260,7 +259,11 @@ fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
     unsafe {
         if (*call).shape != shape::PEEK {
             if result > 0 {
-                passed::<MESSAGES>(call, result.cast_unsigned());
+                if passed::<MESSAGES>(call, result.cast_unsigned()) {
+                    MORE.tail_call(ctx, u32::from(MESSAGES));
+                    // Nobody goes on: what is left is told as such.
+                    hand_over::give_up(call);
+                }
             } else if result == 0 && (*call).direction == RECEIVED && (*call).length != 0 {
                 ended(call);
             }
@@ -269,9 +272,46 @@ fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
     let _ = IN_FLIGHT.remove(thread);
 }
 
-/// The state of the call's socket, unless the socket has been replaced.
+/// Goes on with a call of more pieces than one program can copy.
+#[tracepoint]
+pub fn more_of_call(ctx: TracePointContext) -> u32 {
+    resume::<false>(&ctx);
+    0
+}
+
+/// The same for a vector of messages.
+#[tracepoint]
+pub fn more_of_messages(ctx: TracePointContext) -> u32 {
+    resume::<true>(&ctx);
+    0
+}
+
 #[inline(always)]
-unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
+fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
+    let thread = bpf_get_current_pid_tgid();
+    let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
+        return;
+    };
+    // SAFETY: a value of the map of calls; it is this thread's own until it is removed.
+    unsafe {
+        if let Some(state) = state_of(call)
+            && let Some(ring) = report::ring()
+        {
+            if hand_over::go_on::<MESSAGES>(call, state, ring) {
+                MORE.tail_call(ctx, u32::from(MESSAGES));
+            }
+            hand_over::finish(call, state, ring);
+        }
+    }
+    let _ = IN_FLIGHT.remove(thread);
+}
+
+/// The state of the call's socket, unless the socket has been replaced.
+///
+/// # Safety
+/// `call` is a value of the map of calls.
+#[inline(always)]
+pub unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
     // SAFETY: as in `exit_call`.
     unsafe {
         let state = SOCKETS.get_ptr_mut((*call).sk)?;
@@ -283,12 +323,14 @@ unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
     }
 }
 
-/// Bytes have passed.
+/// Bytes have passed. True when there is more to copy of them.
 #[inline(always)]
-unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
+unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
     // SAFETY: as in `exit_call`.
     unsafe {
-        let Some(state) = state_of(call) else { return };
+        let Some(state) = state_of(call) else {
+            return false;
+        };
         let now = bpf_ktime_get_ns();
         (*call).exit = now;
         (*call).left = result;
@@ -302,7 +344,7 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
             // The handshake was made by this very call: count back to before it.
             socket::locate(state, sk);
             if (*state).flags & socket_flag::POSITIONS == 0 {
-                return;
+                return false;
             }
             let before = (*state).position[usize::from(direction & 1)].wrapping_sub(total);
             (*state).position[usize::from(direction & 1)] = before;
@@ -311,7 +353,7 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
             }
             (*call).sequence = walk::sequence(sk, direction).wrapping_sub(total as u32);
             if !show(state, sk, (*call).tgid, (*call).entry) {
-                return;
+                return false;
             }
         }
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
@@ -328,45 +370,14 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) {
         }
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
             count(Counter::RingFullBytes, total);
-            return;
+            return false;
         }
         tls::bind(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {
             count(Counter::CiphertextBytes, total);
-            return;
+            return false;
         }
-        hand_over::<MESSAGES>(call, state, result);
-    }
-}
-
-/// Reports the bytes of a call, of which `call` says where they are and what their position is.
-///
-/// # Safety
-/// `call` is a value of the map of calls and `state` one of the map of sockets.
-#[inline(always)]
-pub unsafe fn hand_over<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, result: u64) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if !allow(call, state) {
-            return;
-        }
-        describe::<MESSAGES>(call, result);
-        let direction = (*call).direction;
-        let Some(ring) = report::ring() else { return };
-        if report::is_tight(ring) {
-            (*call).budget = 0;
-            (*call).cause = missing::RING;
-        }
-        let budget = (*call).budget;
-        copy::copy::<MESSAGES>(call, ring);
-        let copied = budget.wrapping_sub((*call).budget);
-        if direction == SENT {
-            (*state).lost[0] = (*state).lost[0].wrapping_add((*call).lost);
-            (*state).budget[0] = (*state).budget[0].saturating_sub(copied);
-        } else {
-            (*state).lost[1] = (*state).lost[1].wrapping_add((*call).lost);
-            (*state).budget[1] = (*state).budget[1].saturating_sub(copied);
-        }
+        hand_over::start::<MESSAGES>(call, state, result)
     }
 }
 
@@ -397,100 +408,6 @@ unsafe fn position(call: *mut Call, state: *mut Socket, total: u64) -> u64 {
         }
         (*call).data_flags |= data_flag::POSITION_DISPUTED;
         socket::extend(state, direction, after.wrapping_sub(total as u32))
-    }
-}
-
-/// Applies the verdict; false when nothing of this call is to be reported.
-#[inline(always)]
-unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
-    // SAFETY: as in `exit_call`; a verdict may change while it is read, which its meaning allows.
-    unsafe {
-        let direction = (*call).direction;
-        let limit: u32 = setting!(call_bytes);
-        (*call).budget = limit;
-        let mut kind = verdict::UNKNOWN;
-        if setting!(copy_all) != 0 {
-            kind = verdict::WANTED;
-        } else if let Some(said) = VERDICTS.get_ptr(&(*call).sk)
-            && (*said).inode == (*call).inode
-            && (*said).layer == u32::from((*call).layer)
-        {
-            kind = (*said).kind;
-            (*call).skip_until = if direction == SENT {
-                (*said).skip_until[0]
-            } else {
-                (*said).skip_until[1]
-            };
-        }
-        if kind == verdict::IGNORED {
-            count(Counter::IgnoredBytes, (*call).left);
-            return false;
-        }
-        if (*call).position.wrapping_add((*call).left) < (*call).skip_until {
-            return false;
-        }
-        if kind == verdict::UNKNOWN {
-            if (*state).last_direction != direction {
-                (*state).last_direction = direction;
-                let turns = (*state).turns.wrapping_add(1);
-                (*state).turns = turns;
-                // At the 1st, 2nd, 4th, 8th… turn.
-                if turns & turns.wrapping_sub(1) == 0 {
-                    (*state).budget = [setting!(unknown_bytes); 2];
-                }
-            }
-            let budget = if direction == SENT {
-                (*state).budget[0]
-            } else {
-                (*state).budget[1]
-            };
-            if budget < limit {
-                (*call).budget = budget;
-            }
-            if budget == 0 {
-                count(Counter::UndecidedBytes, (*call).left);
-            }
-        }
-        true
-    }
-}
-
-/// Sets the cursor to the first byte.
-#[inline(always)]
-unsafe fn describe<const MESSAGES: bool>(call: *mut Call, result: u64) {
-    // SAFETY: as in `exit_call`.
-    unsafe {
-        (*call).message_left = (*call).left;
-        let argument = (*call).argument;
-        match (*call).shape {
-            shape::BUFFER => {
-                (*call).segment = argument;
-                (*call).segment_left = (*call).left;
-            }
-            shape::IOVECS => {
-                (*call).iov = argument;
-                (*call).iov_left = (*call).length;
-            }
-            shape::MESSAGE => match user::<[u64; 2]>(argument + MESSAGE_IOV) {
-                Some([iov, iov_left]) => {
-                    (*call).iov = iov;
-                    (*call).iov_left = iov_left as u32;
-                }
-                None => {
-                    (*call).budget = 0;
-                    (*call).cause = missing::FAULT;
-                }
-            },
-            shape::MESSAGES if MESSAGES => {
-                (*call).message = argument;
-                (*call).messages_left = result as u32;
-                (*call).message_left = 0;
-            }
-            _ => {
-                (*call).budget = 0;
-                (*call).cause = missing::UNOBSERVED;
-            }
-        }
     }
 }
 

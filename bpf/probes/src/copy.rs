@@ -14,8 +14,9 @@ use wirespan_events::{CLASSES, Counter, Data, kind, missing};
 use crate::maps::{Call, count};
 use crate::{report, walk};
 
-/// Stretches of memory, or chunks of the largest class, of one call. `UIO_FASTIOV` is 8, writers
-/// of many pieces use 16 to 64; what is beyond is reported as one stretch that was not copied.
+/// Stretches of memory, or chunks of the largest class, that one program copies: the verifier counts
+/// loops. `UIO_FASTIOV` is 8, writers of many pieces use 16 to 64; some use all that the kernel
+/// allows, 1024 (`UIO_MAXIOV`), and for them other programs go on, up to 33 of them.
 const STEPS: u32 = 96;
 
 /// Layout of `struct mmsghdr` on 64-bit: a `msghdr` of 56 bytes, the length, padding.
@@ -37,20 +38,32 @@ pub fn user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
-/// Writes records for all of the call's bytes: copied ones as far as the budget goes, and one for
-/// the rest.
+/// Writes records for the call's bytes as far as the budget and the number of steps go. True when
+/// there is more to copy.
 ///
 /// # Safety
 /// `call` is a value of the map of calls, which no other thread uses.
 #[inline(always)]
-pub unsafe fn copy<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) {
+pub unsafe fn copy<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         for _ in 0..STEPS {
             if !step::<MESSAGES>(call, ring) {
-                break;
+                return false;
             }
         }
+        (*call).left != 0 && (*call).budget != 0
+    }
+}
+
+/// Writes a record for what was not copied of a call.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+pub unsafe fn rest(call: *mut Call, ring: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe {
         let left = (*call).left;
         if left == 0 {
             return;

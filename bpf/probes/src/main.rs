@@ -10,6 +10,7 @@
 mod call;
 mod copy;
 mod globals;
+mod hand_over;
 mod life;
 mod maps;
 mod report;

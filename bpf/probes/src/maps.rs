@@ -1,8 +1,10 @@
 //! The maps, and the values of those that only the kernel side touches.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{
+    Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf,
+};
 use aya_ebpf::macros::btf_map;
-use wirespan_events::config::{CONTROLS, MAX_RINGS};
+use wirespan_events::config::{CONTROLS, MAX_RINGS, more::MORE_PROGRAMS};
 use wirespan_events::counter::COUNTERS as COUNTER_SLOTS;
 use wirespan_events::{Counter, Verdict};
 
@@ -33,6 +35,10 @@ pub static CONTROL: Array<u32, CONTROLS> = Array::new();
 /// By thread.
 #[btf_map]
 pub static IN_FLIGHT: HashMap<u64, Call, CALLS_IN_FLIGHT> = HashMap::new();
+
+/// Programs that go on with a call where another had to stop: [`wirespan_events::config::more`].
+#[btf_map]
+pub static MORE: ProgramArray<MORE_PROGRAMS> = ProgramArray::new();
 
 /// By address of the socket.
 #[btf_map]

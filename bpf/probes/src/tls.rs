@@ -23,7 +23,7 @@ use crate::maps::{
     TlsKey, TlsObject, count, shape, socket_flag,
 };
 use crate::walk::Found;
-use crate::{call, life, report, socket};
+use crate::{hand_over, life, report, socket};
 
 /// Content types of TLS records: change of cipher, alert, handshake, application data.
 const FIRST_TYPE: u8 = 20;
@@ -381,7 +381,9 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             return;
         }
         if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread) {
-            call::hand_over::<false>(cursor, state, bytes);
+            if hand_over::start::<false>(cursor, state, bytes) {
+                hand_over::give_up(cursor);
+            }
         }
         let _ = IN_FLIGHT.remove(thread);
     }

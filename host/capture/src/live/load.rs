@@ -4,15 +4,15 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::{TracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
-use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter};
+use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter, more};
 
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::offsets::{ABSENT, Offsets};
-use super::probes::{Attachment, SETS, Set, TLS_PROGRAMS, TLS_SET};
+use super::probes::{Attachment, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
 use super::ring::Ring;
 use super::tracefs::Tracefs;
 use super::verdicts::LiveVerdicts;
@@ -104,6 +104,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         rings: count,
         ring_bytes: bytes.into(),
     };
+    load_more(&mut ebpf, &mut report);
     attach(&mut ebpf, &tracefs, &mut report)?;
     let tls = config.tls && load_tls(&mut ebpf, &mut report);
     control
@@ -335,6 +336,37 @@ fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<(), Strin
         program
             .attach(category, event)
             .map_err(|error| reason(&error))?;
+    }
+    Ok(())
+}
+
+/// Loads the programs that go on with calls of many pieces. Without them what one program cannot
+/// copy is a gap.
+fn load_more(ebpf: &mut Ebpf, report: &mut LiveReport) {
+    let left_out = try_load_more(ebpf).err();
+    if let Some(why) = &left_out {
+        tracing::warn!(set = MORE_SET, why, "probe set left out");
+    }
+    report.sets.push(ProbeSet {
+        name: MORE_SET,
+        left_out,
+        without: "what a call moves beyond its first 96 pieces",
+    });
+}
+
+fn try_load_more(ebpf: &mut Ebpf) -> Result<(), String> {
+    for (index, name) in (0..).zip(more::NAMES) {
+        let program: &mut TracePoint = ebpf
+            .program_mut(name)
+            .ok_or_else(|| format!("the kernel side has no program {name}"))?
+            .try_into()
+            .map_err(|error: aya::programs::ProgramError| reason(&error))?;
+        program.load().map_err(|error| reason(&error))?;
+        let fd = program.fd().map_err(|error| reason(&error))?;
+        let fd = fd.try_clone().map_err(|error| reason(&error))?;
+        let mut slots: ProgramArray<&mut MapData> =
+            borrow(ebpf, "MORE").map_err(|error| reason(&error))?;
+        slots.set(index, &fd, 0).map_err(|error| reason(&error))?;
     }
     Ok(())
 }

@@ -132,6 +132,9 @@ pub(super) const SETS: &[Set] = &[
     call!("splice", "enter_splice"),
 ];
 
+/// The set of programs that others go on with.
+pub(super) const MORE_SET: &str = "long calls";
+
 /// The set of probes on TLS libraries.
 pub(super) const TLS_SET: &str = "openssl";
 

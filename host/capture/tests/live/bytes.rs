@@ -175,6 +175,46 @@ fn a_connection_older_than_the_source_has_its_positions() {
     );
 }
 
+/// One program copies 96 pieces; the kernel takes 1024 at once.
+#[test]
+fn a_call_of_as_many_pieces_as_there_can_be_is_copied_whole() {
+    let Some(mut config) = config() else { return };
+    config.copy_all = true;
+    let mut bench = Bench::new(Bench::listen(), config);
+    let (mut client, mut server) = bench.connect();
+    let (client_at, server_at) = (client.local_addr().unwrap(), server.local_addr().unwrap());
+    let all = pattern(1024 * 40);
+    // Pieces of 20 to 60 bytes, some of none.
+    let mut pieces = Vec::new();
+    let mut rest = &all[..];
+    for index in 0..1024 {
+        let len = if index % 100 == 0 { 0 } else { 20 + index % 20 };
+        let (piece, behind) = rest.split_at(len);
+        pieces.push(IoSlice::new(piece));
+        rest = behind;
+    }
+    let sent = client.write_vectored(&pieces).unwrap();
+    assert_eq!(sent, all.len() - rest.len());
+    // All of it has arrived before it is read, in pieces again.
+    while receive(&server, sent, libc::MSG_PEEK).len() < sent {}
+    let mut room = vec![[0_u8; 37]; 1024];
+    let mut slots: Vec<_> = room.iter_mut().map(|slot| IoSliceMut::new(slot)).collect();
+    assert_eq!(server.read_vectored(&mut slots).unwrap(), sent);
+    drop((client, server));
+    bench.until_closed();
+    for (at, direction) in [
+        (client_at, Direction::Sent),
+        (server_at, Direction::Received),
+    ] {
+        let end = bench.end_at(at);
+        let data = end.of(direction, Layer::Socket);
+        let bytes: Vec<u8> = data.iter().flat_map(|data| data.bytes.to_vec()).collect();
+        assert_eq!(bytes.len(), sent, "{direction:?}");
+        assert!(bytes == all[..sent], "{direction:?}");
+        assert!(data.len() > 500, "in pieces: {}", data.len());
+    }
+}
+
 #[test]
 fn what_a_call_has_beyond_the_limit_is_counted_exactly() {
     let Some(mut config) = config() else { return };
