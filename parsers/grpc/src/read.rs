@@ -371,7 +371,9 @@ impl Http2 {
                 if let Some(call) = self.calls.get(frame.header.stream) {
                     if frame.header.has(PADDED) && from == frame.payload {
                         // How much of it is padding is not known.
-                        call.half(side).incomplete = true;
+                        let half = call.half(side);
+                        half.incomplete = true;
+                        half.messages.broken = true;
                         call.flag(wirespan_sdk::Flags::GAP);
                     }
                     let messages = &mut call.half(side).messages;
