@@ -451,6 +451,43 @@ fn a_tunnel_ends_with_its_connect() {
     assert_eq!(lines(&run(&refused)), ["CONNECT - 407", "CONNECT - 403"]);
 }
 
+/// The client need not wait for the answer: what it sent ahead is the next protocol's, or a request
+/// after all.
+#[test]
+fn what_is_sent_ahead_of_a_switch_is_behind_it() {
+    let cases = [
+        (
+            "CONNECT db.example:5432 HTTP/1.1\r\n\r\n",
+            "GET /inside HTTP/1.1\r\n\r\n",
+            "HTTP/1.1 200 Connection established\r\n\r\n",
+        ),
+        (
+            "GET /chat HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+            "\x01\x05hello",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        ),
+    ];
+    for (request, ahead, response) in cases {
+        let together = Conversation::new()
+            .client(format!("{request}{ahead}"))
+            .server(format!("{response}first bytes of the server"));
+        let apart = Conversation::new()
+            .client(request)
+            .client(ahead)
+            .server(response)
+            .server("more");
+        for conversation in [together, apart] {
+            let report = run(&conversation);
+            assert_eq!(report.spans.len(), 1);
+            let Some(End::Upgraded { client, server, .. }) = report.end else {
+                panic!("upgraded: {report}")
+            };
+            let ends = (request.len() as u64, response.len() as u64);
+            assert_eq!((client, server), ends, "{request:?}");
+        }
+    }
+}
+
 #[test]
 fn the_end_of_a_connection_is_told() {
     let request = "GET /x HTTP/1.1\r\n\r\n";
