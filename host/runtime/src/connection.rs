@@ -199,6 +199,13 @@ impl Connection {
         });
     }
 
+    /// Nothing more comes of a direction: a skip that was not reached is told as far as it got.
+    pub(crate) fn stop_skip(&mut self, direction: Direction) {
+        if let Some(skipped) = self.side_mut(direction).stop_skip() {
+            self.skipped(direction, skipped);
+        }
+    }
+
     /// Recognition starts again with what is retained, or with what comes.
     pub(crate) fn search_anew(&mut self, all: u64) {
         self.state = State::Recognising;

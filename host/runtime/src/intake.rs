@@ -178,8 +178,8 @@ impl Worker {
         let Some(connection) = connection_mut(&mut self.slots, slot) else {
             return;
         };
-        let side = connection.side_mut(direction);
-        side.clear(false);
+        connection.stop_skip(direction);
+        connection.side_mut(direction).clear(false);
         match connection.state {
             State::Recognising => connection.mid_stream = true,
             State::Taken(taken) if !taken.ignored => {
@@ -257,6 +257,7 @@ impl Worker {
         }
         connection.sides.iter_mut().for_each(Side::release);
         connection.side_mut(direction).ended = true;
+        connection.stop_skip(direction);
         let kind = EventKind::End;
         let direction = Some(direction);
         connection.control.push_back(Control {
@@ -291,6 +292,9 @@ impl Worker {
         for side in &mut connection.sides {
             side.ended = true;
             side.release();
+        }
+        for direction in Direction::BOTH {
+            connection.stop_skip(direction);
         }
         let kind = EventKind::Close;
         connection.closing = Some(Control {

@@ -15,7 +15,7 @@ use crate::connection::{Connection, State, Taken};
 use crate::limits::Limits;
 use crate::parsers::Origin;
 use crate::pattern::{self, Match};
-use crate::side::Content;
+use crate::side::{Content, Side};
 use crate::tls;
 use crate::worker::{Worker, connection_mut};
 
@@ -45,9 +45,7 @@ impl Worker {
             let Some(connection) = connection_mut(&mut self.slots, slot) else {
                 return;
             };
-            for direction in Direction::BOTH {
-                drop_leading_gap(connection, direction);
-            }
+            connection.mid_stream |= connection.sides.iter().any(Side::begins_with_gap);
             connection
                 .side(connection.client)
                 .prefix(limits.recognise_bytes, &mut prefixes.client);
@@ -318,17 +316,4 @@ fn due(connection: &mut Connection, client: usize, server: usize, limits: &Limit
     search.attempts = search.attempts.saturating_add(1);
     search.tried = available;
     true
-}
-
-/// What was lost before anything was recognised: the connection is one joined in the middle.
-fn drop_leading_gap(connection: &mut Connection, direction: Direction) {
-    while let Some(Content::Gap { .. }) = connection
-        .side(direction)
-        .segments
-        .front()
-        .map(|segment| &segment.content)
-    {
-        connection.side_mut(direction).drop_first();
-        connection.mid_stream = true;
-    }
 }

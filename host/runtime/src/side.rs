@@ -35,6 +35,10 @@ impl Segment {
         self.position.saturating_add(self.len())
     }
 
+    fn is_gap(&self) -> bool {
+        matches!(self.content, Content::Gap { .. })
+    }
+
     /// Drops what lies below `position`, which is within the segment.
     fn cut_front(&mut self, position: u64) {
         let cut = position.saturating_sub(self.position).min(self.len());
@@ -71,6 +75,8 @@ pub(crate) struct Side {
     pub(crate) retained: usize,
     /// Where a skip began whose end is announced when the stream gets there.
     skip_from: Option<u64>,
+    /// Time and order of what was last dropped below a skip.
+    dropped: (Nanos, u64),
     /// Not to be presented before the stream is here.
     pub(crate) need: u64,
     /// How far the parser has been shown the stream.
@@ -150,6 +156,7 @@ impl Side {
                     order: segment.order,
                 });
             }
+            self.dropped = (segment.time, segment.order);
             if end <= self.floor {
                 return (dropped, skipped);
             }
@@ -251,6 +258,18 @@ impl Side {
                 None
             }
         }
+    }
+
+    /// The stream ends here: a skip that it has not reached was over as much as there is.
+    pub(crate) fn stop_skip(&mut self) -> Option<Skipped> {
+        let from = self.skip_from.take()?;
+        let (time, order) = self.dropped;
+        (self.end > from).then_some(Skipped {
+            from,
+            to: self.end,
+            time,
+            order,
+        })
     }
 
     /// As [`Self::skip`], and nobody waits for it.
@@ -375,10 +394,16 @@ impl Side {
         }
     }
 
-    /// The bytes from the first one retained up to the first gap, joined.
+    /// What was lost before anything was recognised: the connection is one joined in the middle.
+    pub(crate) fn begins_with_gap(&self) -> bool {
+        self.segments.front().is_some_and(Segment::is_gap)
+    }
+
+    /// The bytes from the first one retained up to the next gap, joined. A gap before them stays
+    /// where it is: whoever takes the connection has to know that a message may have been lost.
     pub(crate) fn prefix(&self, limit: usize, into: &mut Vec<u8>) {
         into.clear();
-        for segment in &self.segments {
+        for segment in self.segments.iter().skip_while(|segment| segment.is_gap()) {
             let Content::Bytes { bytes, .. } = &segment.content else {
                 return;
             };

@@ -306,10 +306,12 @@ impl Connection {
                     }))
     }
 
-    /// What a direction shows later than an acknowledgement must wait until it is known whether what
-    /// was acknowledged is lost: an answer comes after the request it answers.
+    /// What a direction shows while the other one lacks something must wait until that came or is
+    /// known to be lost: an answer comes after the request it answers. Packets are known to be
+    /// lacking when they were acknowledged, anything else when something behind it is there.
     fn is_blocked(&self, direction: Direction) -> bool {
-        self.halves.get(direction.opposite()).proof().is_some()
+        let other = self.halves.get(direction.opposite());
+        other.proof().is_some() || (!other.is_packets() && other.hole().is_some())
     }
 
     /// Hands on what has no hole before it, in the order of time.
@@ -468,7 +470,7 @@ impl Connection {
             self.drain(emit);
             if Direction::BOTH
                 .into_iter()
-                .any(|direction| self.is_blocked(direction))
+                .any(|direction| self.halves.get(direction).proof().is_some())
             {
                 continue;
             }

@@ -460,12 +460,23 @@ fn a_hole_becomes_a_gap_only_after_the_watermark_has_passed_what_is_behind_it() 
 }
 
 #[test]
-fn the_other_direction_goes_on_while_one_has_a_hole() {
+fn the_other_direction_waits_while_one_has_a_hole() {
+    // It is filled.
     let mut table = Table::default();
     table.push(open());
     table.push(data(Direction::Received, 5, b"world", 1));
     table.push(data(Direction::Sent, 0, b"answer", 2));
-    assert_eq!(table.stream(Direction::Sent), "answer");
+    assert_eq!(table.order(), "O");
+    table.push(data(Direction::Received, 0, b"hello", 1));
+    assert_eq!(table.order(), "Orrs");
+    // It is not.
+    let mut table = Table::default();
+    table.push(open());
+    table.push(data(Direction::Received, 5, b"world", 1));
+    table.push(data(Direction::Sent, 0, b"answer", 2));
+    table.push(data(Direction::Received, 10, b"!", 3));
+    table.tick(11 * MILLISECOND);
+    assert_eq!(table.order(), "Ogrsr");
 }
 
 #[test]

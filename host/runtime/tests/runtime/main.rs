@@ -3,5 +3,6 @@
 
 mod bench;
 mod flow;
+mod given_back;
 mod hostile;
 mod load;
