@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod rewrite;
+pub mod rpc;
 pub mod span;
 pub mod sql;
 pub mod tools;

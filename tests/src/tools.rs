@@ -44,15 +44,23 @@ pub fn wirespan() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("WIRESPAN_BIN") {
         return Ok(path.into());
     }
+    beside("wirespan").context("WIRESPAN_BIN is not set either")
+}
+
+/// A program that was built beside this one.
+///
+/// # Errors
+/// When it has not been built.
+pub fn beside(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("the path of this program")?;
     own.ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("wirespan"))
+        .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
         .with_context(|| {
             format!(
-                "there is no `wirespan` beside {}: run `cargo xtask build`, or set WIRESPAN_BIN",
+                "there is no `{name}` beside {}: `cargo xtask test` builds it",
                 own.display()
             )
         })
