@@ -64,6 +64,11 @@ fields! {
     URL_TEMPLATE = Span "url.template", Text, Bounded, Identifier,
         "On HTTP spans: the template of `url.path` as it was inferred from the paths seen. Absent with `--no-route-templates`, and for paths that the server did not know.",
         "/users/{id}";
+    DB_QUERY_SUMMARY = Span "db.query.summary", Text, Bounded, Public,
+        "Operations of the statement and their targets, in the order of the text and as they are written there; at most 255 characters. Also the span's name.",
+        "SELECT orders customers";
+    DB_STORED_PROCEDURE_NAME = Span "db.stored_procedure.name", Text, Bounded, Public,
+        "The procedure, where the statement is one `CALL`.", "shop.restock";
     SERVICE_NAME = Resource "service.name", Text, Bounded, Public,
         "`OTEL_SERVICE_NAME` of the observed process, else its workload, else its command.", "users";
     SERVICE_NAMESPACE = Resource "service.namespace", Text, Bounded, Public,

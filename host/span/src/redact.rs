@@ -1,10 +1,11 @@
 //! What must not leave the node is removed here, between enrichment and the sinks.
 //!
-//! Two rules. By class: what a parser declared `secret` or `payload` is removed, a `statement` too,
-//! until its literals can be replaced (fail closed). By content: credentials in URLs are removed
-//! from every text and from the span's name, whatever the parser declared. A parser is never
-//! trusted to redact.
+//! Two rules. By class: what a parser declared `secret` or `payload` is removed; of a `statement`
+//! the literals are replaced, and one whose dialect is not known is removed (fail closed). By
+//! content: credentials in URLs are removed from every text and from the span's name, whatever the
+//! parser declared. A parser is never trusted to redact.
 
+mod statement;
 mod url;
 
 use std::borrow::Cow;
@@ -41,7 +42,8 @@ pub const SECRET_PARAMETERS: [&str; 17] = [
 pub struct RedactConfig {
     /// Names of query parameters whose values are removed, besides [`SECRET_PARAMETERS`].
     pub parameters: Vec<String>,
-    /// Keeps statements, payload and URLs as they were sent. Fields of class `secret` are removed
+    /// Keeps statements, payload and URLs as they were sent (what a statement is about is told all
+    /// the same). Fields of class `secret` are removed
     /// all the same.
     pub unredacted: bool,
 }
@@ -66,6 +68,7 @@ impl From<&Vec<String>> for RedactConfig {
 pub struct RedactCounts {
     pub secrets: u64,
     pub payloads: u64,
+    /// Statements that were removed, or in which something was replaced.
     pub statements: u64,
     /// Texts in which a credential of a URL was replaced.
     pub urls: u64,
@@ -108,8 +111,13 @@ impl Redactor {
         }
     }
 
+    /// Says what the span's statement is about, and removes what must not leave the node.
     pub fn apply(&self, span: &mut Span) {
-        span.attributes.retain(|attribute| self.keeps(attribute));
+        let statements = statement::read_all(span, self.unredacted);
+        self.statements
+            .fetch_add(statements.changed, Ordering::Relaxed);
+        span.attributes
+            .retain(|attribute| self.keeps(attribute, statements.dialect_known));
         if self.unredacted {
             return;
         }
@@ -118,6 +126,10 @@ impl Redactor {
             self.urls.fetch_add(1, Ordering::Relaxed);
         }
         for attribute in &mut span.attributes {
+            // Its literals are gone, and its operators look like those of URLs.
+            if attribute.field.class == Class::Statement {
+                continue;
+            }
             let place = Place::of(&attribute.field.name);
             let Value::Text(text) = &mut attribute.value else {
                 continue;
@@ -139,11 +151,12 @@ impl Redactor {
         }
     }
 
-    fn keeps(&self, attribute: &Attribute) -> bool {
+    fn keeps(&self, attribute: &Attribute, dialect_known: bool) -> bool {
         let counter = match attribute.field.class {
             Class::Public | Class::Identifier => return true,
             Class::Secret => &self.secrets,
             Class::Statement | Class::Payload if self.unredacted => return true,
+            Class::Statement if dialect_known => return true,
             Class::Statement => &self.statements,
             Class::Payload => &self.payloads,
         };
@@ -200,6 +213,20 @@ mod tests {
                 urls: 2
             }
         );
+    }
+
+    #[test]
+    fn a_statement_of_a_known_dialect_is_kept_without_its_literals() {
+        let redactor = Redactor::default();
+        let mut span = span();
+        let system = example::text("db.system.name", Class::Public, "postgresql");
+        span.attributes.push(system);
+        redactor.apply(&mut span);
+        assert_eq!(
+            span.attribute("db.query.text"),
+            Some(&Value::from("SELECT ?"))
+        );
+        assert_eq!(redactor.counts().statements, 1);
     }
 
     #[test]

@@ -154,9 +154,23 @@ Each field has a class, and the host redacts by it before anything is published.
 |---|---|---|
 | public | kept | kept |
 | identifier | kept | kept |
-| statement | removed, until its literals can be replaced | kept |
+| statement | kept without literals and comments; removed where its dialect is not known | kept |
 | payload | removed | kept |
 | secret | removed | removed |
+
+The dialect of a statement is that of `db.system.name`: `mysql`, `mariadb`, `postgresql`. Strings,
+numbers, `TRUE` and `FALSE` become `?`, so do values of settings (`SET app.key = value`) and passwords
+without quotes; comments go, code in `/*! … */` of MySQL stays without its version. A text with
+parameters is treated alike: that it has some does not mean that it has no literals. In doubt more is
+removed: `"…"` is a string to MySQL, and from where the settings of the session, which are not known,
+would decide what is a literal, the rest of the text is one `?`. So is what follows bytes that no
+statement has, and what follows a string without an end.
+
+`db.query.summary` has operations and targets only (`INSERT shipping_details SELECT orders`), never
+names of users, savepoints, cursors or channels. `db.operation.name` and `db.collection.name` are not
+taken from a text: the conventions advise against it. A `traceparent` that sqlcommenter put into a
+comment before or behind the statement is the parent where the protocol brought none; with
+`--unredacted`, too, these are there.
 
 Whoever declares them, all texts and the span's name are searched for credentials in URLs:
 

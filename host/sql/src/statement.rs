@@ -41,7 +41,7 @@ pub struct Statement<'a> {
 /// quote may cost the rest of the text.
 #[must_use]
 pub fn read(text: &str, dialect: Dialect, complete: bool) -> Statement<'_> {
-    let mut tokens = Certain::new(Lexer::new(text, dialect), complete);
+    let tokens = Certain::new(Lexer::new(text, dialect), complete);
     let mut output = Output::new(text);
     let mut summary = Summary::new(dialect);
     let mut secrets = Secrets::new(dialect);
@@ -52,7 +52,7 @@ pub fn read(text: &str, dialect: Dialect, complete: bool) -> Statement<'_> {
     let mut minus = None;
     // Inside of a version comment.
     let mut version = false;
-    while let Some(token) = tokens.next() {
+    for token in tokens {
         let word = match token.kind {
             Kind::Word if !qualified => keyword(output.bytes(token)),
             _ => None,
