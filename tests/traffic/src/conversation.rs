@@ -100,7 +100,9 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn new(protocol: Protocol) -> Self {
+    /// Without a turn yet.
+    #[must_use]
+    pub fn empty(protocol: Protocol) -> Self {
         Self {
             protocol,
             turns: Vec::new(),
@@ -108,18 +110,18 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn say(&mut self, speaker: Speaker, bytes: impl AsRef<[u8]>) {
+    pub fn say(&mut self, speaker: Speaker, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref().to_vec();
         if !bytes.is_empty() {
             self.turns.push(Turn { speaker, bytes });
         }
     }
 
-    pub(crate) fn client(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn client(&mut self, bytes: impl AsRef<[u8]>) {
         self.say(Speaker::Client, bytes);
     }
 
-    pub(crate) fn server(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn server(&mut self, bytes: impl AsRef<[u8]>) {
         self.say(Speaker::Server, bytes);
     }
 

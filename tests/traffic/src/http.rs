@@ -16,7 +16,7 @@ const TYPES: [&str; 5] = [
 ];
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Http);
+    let mut conversation = Conversation::empty(Protocol::Http);
     let exchanges = random.between(1, 8);
     if random.one_in(5) {
         pipelined(exchanges, &mut conversation, random);
@@ -87,7 +87,7 @@ fn answer(method: &str, last: bool, conversation: &mut Conversation, random: &mu
         }
         4 if last => {
             // Ends with the connection.
-            let response = head("HTTP/1.0 200 OK", &["Connection: close"], random);
+            let response = head("HTTP/1.1 200 OK", &["Connection: close"], random);
             conversation.server([response, body(random)].concat());
         }
         5 => conversation.server(sized("HTTP/1.1 404 Not Found", random)),

@@ -21,7 +21,7 @@ const PADDED: u8 = 8;
 const TABLE_BYTES: usize = 4096;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Http2);
+    let mut conversation = Conversation::empty(Protocol::Http2);
     let mut tables = [Encoder::default(), Encoder::default()];
     let window = frame(WINDOW_UPDATE, 0, 0, &1_000_000_u32.to_be_bytes());
     let settings = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100, 0, 4, 0, 1, 0, 0]);

@@ -9,7 +9,7 @@ const METADATA: u16 = 3;
 const API_VERSIONS: u16 = 18;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Kafka);
+    let mut conversation = Conversation::empty(Protocol::Kafka);
     let client = random.word();
     // A client may begin with what it knows of the broker.
     let first = if random.one_in(3) {

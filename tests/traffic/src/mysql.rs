@@ -24,7 +24,7 @@ struct Session {
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
     let mut session = Session {
-        conversation: Conversation::new(Protocol::MySql),
+        conversation: Conversation::empty(Protocol::MySql),
         deprecate_eof: random.one_in(2),
         statements: 0,
     };

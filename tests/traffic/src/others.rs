@@ -4,7 +4,7 @@ use crate::conversation::{Conversation, Protocol, Speaker};
 use crate::random::Random;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Other);
+    let mut conversation = Conversation::empty(Protocol::Other);
     match random.below(6) {
         0 => nats(&mut conversation, random),
         1 => mongodb(&mut conversation, random),
@@ -122,7 +122,7 @@ fn rtsp(conversation: &mut Conversation, random: &mut Random) {
 
 /// Bytes of no protocol: at random, of one value, of few values, or frames of a length.
 pub(crate) fn noise(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Noise);
+    let mut conversation = Conversation::empty(Protocol::Noise);
     let form = random.below(7);
     for _ in 0..random.between(1, 8) {
         let speaker = *random.pick(&[&Speaker::Client, &Speaker::Server]);

@@ -4,7 +4,7 @@ use crate::conversation::{Conversation, Protocol};
 use crate::random::Random;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Postgres);
+    let mut conversation = Conversation::empty(Protocol::Postgres);
     login(&mut conversation, random);
     let mut prepared = 0;
     for _ in 0..random.between(1, 8) {

@@ -4,7 +4,7 @@ use crate::conversation::{Conversation, Protocol};
 use crate::random::Random;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Redis);
+    let mut conversation = Conversation::empty(Protocol::Redis);
     if random.one_in(4) {
         conversation.client(command(&["HELLO", "3"]));
         conversation.server("%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n");

@@ -5,7 +5,7 @@ use crate::random::Random;
 use crate::tls;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Smtp);
+    let mut conversation = Conversation::empty(Protocol::Smtp);
     let server = format!("mail.{}.example", random.word());
     conversation.server(format!("220 {server} ESMTP Postfix\r\n"));
     conversation.client(format!("EHLO {}.example\r\n", random.word()));

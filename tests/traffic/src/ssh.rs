@@ -15,7 +15,7 @@ const ALGORITHMS: [&str; 8] = [
 ];
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Ssh);
+    let mut conversation = Conversation::empty(Protocol::Ssh);
     let mut greetings = [
         (Speaker::Client, "SSH-2.0-OpenSSH_9.6\r\n"),
         (

@@ -4,7 +4,7 @@ use crate::conversation::{Conversation, Protocol, Speaker};
 use crate::random::Random;
 
 pub(crate) fn conversation(random: &mut Random) -> Conversation {
-    let mut conversation = Conversation::new(Protocol::Tls);
+    let mut conversation = Conversation::empty(Protocol::Tls);
     handshake(&mut conversation, random);
     conversation.exchanged();
     conversation
