@@ -172,6 +172,7 @@ impl Http2 {
                 call.response_start = opening.start_time;
             } else {
                 call.response.incomplete = true;
+                call.flag(or(lost, Flags::GAP));
             }
             if opening.unordered {
                 call.flag(Flags::ORDER_UNCERTAIN);
@@ -275,6 +276,7 @@ impl Http2 {
         {
             return done;
         }
+        let lost = self.server.lost;
         let Some(call) = self.calls.get(stream) else {
             return Step::On;
         };
@@ -285,6 +287,7 @@ impl Http2 {
                 call.response.phase = Phase::Begun;
                 call.response.incomplete = true;
                 call.answer.unknown = true;
+                call.flag(or(lost, Flags::GAP));
             }
         }
         let half = call.half(side);

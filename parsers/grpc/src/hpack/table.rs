@@ -124,11 +124,11 @@ impl Table {
     pub(crate) fn room(&mut self, most: usize) -> (&mut Vec<u8>, usize) {
         let free = |text: &Vec<u8>| text.capacity().saturating_sub(text.len());
         if free(&self.text) < most {
-            if self.dead >= self.text.len() / 4 {
+            if self.dead >= self.text.len() / 8 {
                 self.tidy();
             }
             if free(&self.text) < most {
-                let step = (self.text.len() / 4).max(MORE_BYTES).max(most);
+                let step = (self.text.len() / 8).max(MORE_BYTES).max(most);
                 self.text.reserve_exact(step);
             }
         }
