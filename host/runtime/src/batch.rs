@@ -2,9 +2,10 @@
 
 use wirespan_stream::{Direction, Nanos};
 
-use crate::bindings::{Cause, Event, EventKind, Side};
+use crate::bindings::{Cause, Event, EventKind, EventRow, Side};
 use crate::connection::{Connection, State, Taken};
 use crate::facts::Facts;
+use crate::row::Row;
 use crate::side::{Content, Segment};
 
 /// A connection in a batch.
@@ -60,7 +61,7 @@ impl Batch {
         if let Some(close) = closing {
             let (time, cause, side) = (close.time, close.cause, connection.role(Direction::Sent));
             let kind = EventKind::Close;
-            self.events.push(Event {
+            self.events.push(Row(EventRow {
                 conn: taken.number,
                 time,
                 position: 0,
@@ -69,7 +70,7 @@ impl Batch {
                 kind,
                 side,
                 cause,
-            });
+            }));
         }
         if self.events.len() > first {
             self.members.push(Member {
@@ -89,7 +90,7 @@ impl Batch {
             connection.info.opened
         };
         let side = connection.role(Direction::Sent);
-        self.events.push(Event {
+        self.events.push(Row(EventRow {
             conn: number,
             time,
             position,
@@ -98,7 +99,7 @@ impl Batch {
             kind: EventKind::Open,
             side,
             cause,
-        });
+        }));
     }
 
     /// Both sides' segments and the other events, in the order they came. The bytes of a side are
@@ -140,7 +141,7 @@ impl Batch {
                 } else {
                     (event.position, event.len)
                 };
-                self.events.push(Event {
+                self.events.push(Row(EventRow {
                     conn: number,
                     time: event.time,
                     position,
@@ -149,7 +150,7 @@ impl Batch {
                     kind: event.kind,
                     side: connection.role(event.direction.unwrap_or(Direction::Sent)),
                     cause: event.cause,
-                });
+                }));
             } else if sent_order < received_order {
                 let Some(segment) = sent_left.next() else {
                     return;
@@ -191,7 +192,7 @@ impl Batch {
             }
             Content::Gap { cause, .. } => (EventKind::Gap, *cause, 0),
         };
-        self.events.push(Event {
+        self.events.push(Row(EventRow {
             conn: number,
             time: segment.time,
             position: segment.position,
@@ -201,7 +202,7 @@ impl Batch {
             kind,
             side,
             cause,
-        });
+        }));
     }
 
     /// Puts the texts of facts behind the data.

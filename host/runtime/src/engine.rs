@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::component::Component;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
 use crate::cache::Cache;
 use crate::limits::{self, Limits};
@@ -19,6 +19,8 @@ pub struct EngineConfig {
     /// Directory for compiled code, made if it is not there. Without one each start compiles anew.
     pub cache: Option<PathBuf>,
     pub limits: Limits,
+    /// Write `/tmp/perf-PID.map` with the names of compiled functions, for `perf report`.
+    pub perf_map: bool,
 }
 
 /// Why there is no engine. The message ends with what to do.
@@ -58,7 +60,11 @@ impl Engine {
     /// When the address space or a thread for the engine cannot be had. A cache directory that
     /// cannot be used is logged and done without.
     pub fn new(config: &EngineConfig) -> Result<Arc<Self>, EngineError> {
-        let engine = wasmtime::Engine::new(&settings().map_err(start)?).map_err(start)?;
+        let mut settings = settings().map_err(start)?;
+        if config.perf_map {
+            settings.profiler(ProfilingStrategy::PerfMap);
+        }
+        let engine = wasmtime::Engine::new(&settings).map_err(start)?;
         let ticker = Arc::new(Ticker::start(engine.weak())?);
         let cache = config.cache.as_deref().and_then(|directory| {
             Cache::open(directory, &engine)
@@ -81,6 +87,12 @@ impl Engine {
     /// When it is not a component that can be this parser; the message names it, why, and what to do.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Arc<Parser>, LoadError> {
         load::load(self, name, bytes)
+    }
+
+    /// Linear memory of all instances, in bytes.
+    #[must_use]
+    pub fn guest_memory_bytes(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
     }
 
     pub(crate) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {

@@ -175,7 +175,7 @@ fn tick(guest: &mut Guest) -> wasmtime::Result<UpdateDeadline> {
 }
 
 /// CPU time of this thread: a parser that is descheduled is not a runaway.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))

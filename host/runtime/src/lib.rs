@@ -25,6 +25,8 @@ mod pool;
 mod recognise;
 mod recover;
 mod requests;
+#[expect(unreachable_pub, reason = "generated code makes it public again")]
+mod row;
 mod side;
 mod spans;
 mod ticker;

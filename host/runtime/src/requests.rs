@@ -6,7 +6,7 @@ use wirespan_capture::Verdict;
 use wirespan_contract::limit;
 use wirespan_stream::{ConnectionKey, Direction};
 
-use crate::bindings::{Ask, Cause, EventKind, Output, Recognition, Request};
+use crate::bindings::{Ask, Cause, EventKind, Output, Recognition, RequestRow};
 use crate::connection::{Connection, Control, State};
 use crate::fault::Fault;
 use crate::spans::slice;
@@ -56,7 +56,7 @@ impl Worker {
     pub(crate) fn apply(
         &mut self,
         pool: usize,
-        request: &Request,
+        request: &RequestRow,
         output: &Output,
         leaving: &mut Vec<Leaving>,
     ) -> Result<(), Fault> {

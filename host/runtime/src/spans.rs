@@ -6,7 +6,7 @@ use wirespan_capture::Clock;
 use wirespan_contract::limit::{NAME_BYTES, VALUE_BYTES, VALUES_PER_SPAN};
 use wirespan_span::{
     Attribute, Exchange, FieldType, Flags, Kind, Resource, Span, Status, TraceParent, Value,
-    trace_id_from,
+    fields, trace_id_from,
 };
 
 use crate::bindings::{self, Output, Side, Slice, SpanFlags, SpanKind};
@@ -15,6 +15,9 @@ use crate::counters::ParserCounters;
 use crate::fault::Fault;
 use crate::load::Parser;
 use crate::manifest::FIELDS;
+
+/// Attributes that the host adds, here and where it knows who the ends are.
+const ADDED: usize = 10;
 
 /// What a span is made from beside the guest's answer.
 pub(crate) struct Converter<'a> {
@@ -30,7 +33,7 @@ impl Converter<'_> {
     /// no sense.
     pub(crate) fn convert(
         &self,
-        span: &bindings::Span,
+        span: &bindings::SpanRow,
         output: &Output,
         connection: &mut Connection,
     ) -> Result<Option<Span>, Fault> {
@@ -88,7 +91,11 @@ impl Converter<'_> {
         }))
     }
 
-    fn attributes(&self, span: &bindings::Span, output: &Output) -> Result<Vec<Attribute>, Fault> {
+    fn attributes(
+        &self,
+        span: &bindings::SpanRow,
+        output: &Output,
+    ) -> Result<Vec<Attribute>, Fault> {
         let start = index(span.values_start);
         let values = start
             .checked_add(index(span.values_len))
@@ -98,7 +105,7 @@ impl Converter<'_> {
             return Err(Fault::Nonsense("too many values in a span"));
         }
         let mut given = [0u64; FIELDS / 64];
-        let mut attributes = Vec::with_capacity(values.len());
+        let mut attributes = Vec::with_capacity(values.len().saturating_add(ADDED));
         for value in values {
             let number = usize::from(value.field);
             let field = self.parser.manifest().fields.get(number);
@@ -121,6 +128,18 @@ impl Converter<'_> {
                 field: Arc::clone(field),
                 value,
             });
+        }
+        for (size, field) in [
+            (span.request_bytes, &fields::WIRESPAN_REQUEST_SIZE),
+            (span.response_bytes, &fields::WIRESPAN_RESPONSE_SIZE),
+        ] {
+            // Nothing is the parser's way to say that it does not know.
+            if size != 0 {
+                attributes.push(Attribute {
+                    field: Arc::clone(field),
+                    value: Value::Integer(i64::try_from(size).unwrap_or(i64::MAX)),
+                });
+            }
         }
         Ok(attributes)
     }
@@ -161,7 +180,7 @@ fn index(number: u32) -> usize {
 
 /// Every time lies between the opening of the connection and the last event of it, and an exchange
 /// does not end before it begins. A request may end after its answer did: a server need not wait.
-fn possible(span: &bindings::Span, connection: &Connection) -> bool {
+fn possible(span: &bindings::SpanRow, connection: &Connection) -> bool {
     let range = connection.earliest..=connection.latest;
     let optional = |time: u64| time == 0 || (range.contains(&time) && time >= span.start);
     range.contains(&span.start)
@@ -172,7 +191,7 @@ fn possible(span: &bindings::Span, connection: &Connection) -> bool {
         && span.response_start <= span.end
 }
 
-const fn kind(span: &bindings::Span, observed_client: bool) -> Kind {
+const fn kind(span: &bindings::SpanRow, observed_client: bool) -> Kind {
     match (span.kind, observed_client) {
         (SpanKind::Exchange, true) => Kind::Client,
         (SpanKind::Exchange, false) => Kind::Server,
@@ -188,7 +207,7 @@ const fn kind(span: &bindings::Span, observed_client: bool) -> Kind {
     }
 }
 
-fn flags(span: &bindings::Span, connection: &mut Connection) -> Flags {
+fn flags(span: &bindings::SpanRow, connection: &mut Connection) -> Flags {
     let mut flags = Flags::default();
     if span.flags != SpanFlags::empty() {
         for (given, flag) in [

@@ -5,6 +5,7 @@ use wirespan_contract::limit;
 use crate::bindings::{Cause, EventKind, Output};
 use crate::connection::{Connection, Control, State, Taken};
 use crate::fault::Fault;
+use crate::instance::thread_time;
 use crate::limits::Limits;
 use crate::output::ParsedSpan;
 use crate::requests::{How, Leaving};
@@ -97,6 +98,7 @@ impl Worker {
             let instance = parser.instance(seat, &self.engine, &self.limits)?;
             let batch = &self.batch;
             let budget = self.limits.process_budget;
+            let started = self.calls_time.map(|_| thread_time());
             let output = if round == 0 {
                 instance.process(
                     budget,
@@ -108,6 +110,9 @@ impl Worker {
             } else {
                 instance.process(budget, self.now, &[], &[], &[])?
             };
+            if let (Some(total), Some(started)) = (&mut self.calls_time, started) {
+                *total = total.saturating_add(thread_time().saturating_sub(started));
+            }
             parser.succeeded(&self.limits);
             spans = spans.saturating_add(output.spans.len());
             if spans > spans_allowed {

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use wirespan_capture::Clock;
@@ -58,6 +59,8 @@ pub struct Worker {
     pub(crate) prefixes: Prefixes,
     pub(crate) resource: Arc<Resource>,
     pub(crate) output: Output,
+    /// CPU time of calls, where it is measured.
+    pub(crate) calls_time: Option<Duration>,
 }
 
 impl fmt::Debug for Worker {
@@ -106,6 +109,7 @@ impl Worker {
             prefixes: Prefixes::default(),
             resource: Arc::default(),
             output: Output::default(),
+            calls_time: None,
         }
     }
 
@@ -119,6 +123,18 @@ impl Worker {
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
         self.retained
+    }
+
+    /// From now on measures the CPU time of `process` calls, what it takes to cross the boundary
+    /// included. That costs each call two system calls: for benchmarks.
+    pub fn measure_calls(&mut self) {
+        self.calls_time = Some(Duration::ZERO);
+    }
+
+    /// CPU time of the calls since [`Self::measure_calls`].
+    #[must_use]
+    pub fn calls_time(&self) -> Duration {
+        self.calls_time.unwrap_or_default()
     }
 
     /// Hands everything over that waits, and adds what came of it to `out`.

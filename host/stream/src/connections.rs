@@ -1,8 +1,9 @@
 //! The table of connections: socket events in, ordered streams out.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use wirespan_capture::{Open, Process, ProcessKey, SocketEvent};
 
 use crate::connection::Connection;
@@ -24,11 +25,12 @@ const EVICTED_PART: usize = 16;
 #[derive(Debug, Default)]
 pub struct Connections {
     limits: Limits,
-    table: HashMap<ConnectionKey, Connection>,
+    // The kernel's addresses are keys that nobody outside can choose: no need for a keyed hash.
+    table: FxHashMap<ConnectionKey, Connection>,
     /// Connections that wait for something, by the time at which they stop waiting.
     deadlines: BTreeSet<(Nanos, ConnectionKey)>,
     processes: HashMap<ProcessKey, (Arc<Process>, u64)>,
-    closed: HashSet<ConnectionKey>,
+    closed: FxHashSet<ConnectionKey>,
     closed_order: VecDeque<ConnectionKey>,
     counters: Counters,
     next_id: u64,

@@ -4,9 +4,11 @@
 //! `target/bench/NAME.json`. `WIRESPAN_BENCH_SHORT=1` gives a short form that only shows that they
 //! run. Nothing here is a test: a busy machine changes every figure, ratios least.
 
+mod memory;
 mod nginx;
 mod parse;
 mod report;
+mod road;
 
 use std::process::ExitCode;
 
@@ -14,10 +16,14 @@ use anyhow::{Result, bail};
 
 type Bench = fn() -> Result<report::Report>;
 
-const ALL: [(&str, Bench); 3] = [
+const ALL: [(&str, Bench); 7] = [
     ("nginx", nginx::measure),
-    ("parse", parse::measure),
+    ("http", parse::http),
+    ("grpc", parse::grpc),
+    ("mysql", parse::mysql),
+    ("postgres", parse::postgres),
     ("boundary", parse::boundary),
+    ("memory", memory::measure),
 ];
 
 fn main() -> ExitCode {
