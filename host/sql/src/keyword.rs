@@ -1,7 +1,23 @@
 //! The words that mean something here.
 
-/// Length of the longest keyword.
-const LONGEST: usize = 18;
+/// Bytes of a word that are compared as one number: a comparison of texts for each keyword would be
+/// most of the time that a statement takes.
+const PACKED: usize = size_of::<u128>();
+
+/// The first bytes of a word in capitals.
+const fn pack(word: &[u8]) -> u128 {
+    let mut rest = word;
+    let mut packed = 0;
+    let mut length = 0;
+    while let [byte, after @ ..] = rest
+        && length < PACKED
+    {
+        packed = packed << 8 | byte.to_ascii_uppercase() as u128;
+        rest = after;
+        length += 1;
+    }
+    packed
+}
 
 macro_rules! keywords {
     ($($name:ident = $word:literal,)+) => {
@@ -10,16 +26,18 @@ macro_rules! keywords {
             $($name,)+
         }
 
+        #[expect(non_upper_case_globals, reason = "named like what they stand for")]
+        mod packed {
+            $(pub(super) const $name: u128 = super::pack($word);)+
+        }
+
         /// Without regard to case.
         pub(crate) fn keyword(word: &[u8]) -> Option<Keyword> {
-            let mut folded = [0; LONGEST];
-            let folded = folded.get_mut(..word.len())?;
-            folded.copy_from_slice(word);
-            folded.make_ascii_uppercase();
-            match &*folded {
-                $($word => Some(Keyword::$name),)+
-                _ => None,
-            }
+            let (keyword, text): (_, &[u8]) = match pack(word) {
+                $(packed::$name => (Keyword::$name, $word),)+
+                _ => return None,
+            };
+            (word.len() <= PACKED || word.eq_ignore_ascii_case(text)).then_some(keyword)
         }
     };
 }
