@@ -1,6 +1,6 @@
 //! The client's packets.
 
-use wirespan_sdk::{Context, Side};
+use wirespan_sdk::{Context, Flags, Side};
 
 use crate::attributes::{attributed, has_attributes};
 use crate::connection::{Mysql, Phase, Step, Trust};
@@ -54,10 +54,10 @@ impl Mysql {
                 _ => self.malformed(Side::Client, view, at, cx),
             };
         }
+        if header.len == 0 {
+            return self.malformed(Side::Client, view, at, cx);
+        }
         let Some(&code) = view.from(*at).get(HEADER as usize) else {
-            if header.len == 0 {
-                return self.malformed(Side::Client, view, at, cx);
-            }
             return Step::More(at.saturating_add(HEADER + 1));
         };
         if !wire::command_fits(code, header.len) {
@@ -104,6 +104,7 @@ impl Mysql {
         cx: &mut Context<'_>,
     ) -> Step {
         let Some((&code, body)) = payload.and_then(<[u8]>::split_first) else {
+            self.missed = self.missed | Flags::GAP;
             return self.push(Kind::Lost, Text::Unknown, packet, cx);
         };
         let whole =

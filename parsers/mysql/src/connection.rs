@@ -310,6 +310,7 @@ impl Mysql {
         let mut packet = Packet {
             header,
             position: *at,
+            place: view.place(*at),
             start: view.begins(*at),
             end: view.ends(needed.min(view.end())),
             bytes: if view.is_wire() {
@@ -414,7 +415,7 @@ impl Mysql {
             kind,
             sequence: packet.header.sequence,
             text,
-            position: packet.position,
+            position: packet.place,
             start: packet.start,
             end: packet.end,
             bytes: packet.bytes,

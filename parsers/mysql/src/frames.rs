@@ -35,7 +35,10 @@ struct Frame {
     /// Where its payload begins and ends on the wire.
     start: u64,
     end: u64,
-    /// Bytes without compression that are still to come.
+    /// Position of its first byte without compression, how many such bytes it has, and how many
+    /// are still to come.
+    first: u64,
+    plain: u64,
     left: u64,
     decoder: Decoder,
     /// What was read of it and is not decompressed, and when it passed.
@@ -117,6 +120,9 @@ impl Frames {
                 position,
                 begins: frame.begins,
                 ends: frame.ends,
+                first: frame.first,
+                wire: frame.start,
+                scale: (frame.end.saturating_sub(frame.start), frame.plain),
             });
         }
         if last && frame.left == 0 && frame.input.is_empty() {
@@ -157,15 +163,16 @@ pub(crate) fn is_frame(bytes: &[u8]) -> Option<bool> {
     Some((zlib || zstd) && plain / 1040 <= len && plain <= FULL)
 }
 
-/// What the first frame holds, as far as it is here.
+/// What the first frame holds, as far as it is here; `None`: it makes no sense.
 pub(crate) fn first_frame(bytes: &[u8]) -> Option<Vec<u8>> {
     const LOOK: usize = 4 << 10;
-    let &[a, b, c, _, d, e, f] = bytes.first_chunk::<{ FRAME_HEADER as usize }>()?;
+    let Some(&[a, b, c, _, d, e, f]) = bytes.first_chunk::<{ FRAME_HEADER as usize }>() else {
+        return Some(Vec::new());
+    };
     let len = u32::from_le_bytes([a, b, c, 0]) as usize;
     let payload = bytes.get(FRAME_HEADER as usize..)?;
-    let last = payload.len() >= len;
+    let last = payload.len() >= len && len <= LOOK;
     let mut input = payload.get(..len.min(LOOK)).unwrap_or(payload).to_vec();
-    let last = last && len <= LOOK;
     let mut output = Vec::new();
     let mut decoder = if [d, e, f] == [0; 3] {
         Decoder::Stored
@@ -173,8 +180,10 @@ pub(crate) fn first_frame(bytes: &[u8]) -> Option<Vec<u8>> {
         Decoder::Undecided
     };
     while output.len() < LOOK {
-        if decoder.decode(&mut input, last, &mut output, LOOK) != Outcome::Some {
-            break;
+        match decoder.decode(&mut input, last, &mut output, LOOK) {
+            Outcome::Some => {}
+            Outcome::Hungry => break,
+            Outcome::Broken => return None,
         }
     }
     Some(output)
@@ -328,10 +337,13 @@ impl Mysql {
             }
             let start = frames.raw.saturating_add(FRAME_HEADER);
             let bytes = FRAME_HEADER.saturating_add(u64::from(len));
+            let total = u64::from(if plain == 0 { len } else { plain });
             frames.frame = Some(Frame {
                 start,
                 end: start.saturating_add(u64::from(len)),
-                left: u64::from(if plain == 0 { len } else { plain }),
+                first: frames.position.saturating_add(frames.bytes.len() as u64),
+                plain: total,
+                left: total,
                 decoder: if plain == 0 {
                     Decoder::Stored
                 } else {

@@ -37,6 +37,8 @@ pub(crate) struct Lane {
 pub(crate) struct Packet {
     pub(crate) header: Header,
     pub(crate) position: u64,
+    /// That on the wire.
+    pub(crate) place: u64,
     /// When its first byte passed.
     pub(crate) start: u64,
     /// When its last byte passed, as far as it was shown.

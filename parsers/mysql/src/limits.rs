@@ -17,7 +17,13 @@ pub(crate) const NAME_BYTES: usize = 256;
 /// proves who it is, which is at most some hundreds of bytes.
 pub(crate) const LOGIN_BYTES: usize = 4 << 10;
 
-/// Bytes of a greeting or of an OK, EOF or ERR packet that are waited for. Session tracking can
+/// Bytes of a greeting; those of servers have about 100.
+pub(crate) const GREETING_BYTES: usize = 1024;
+
+/// Bytes of a login: its attributes have up to 64 KiB.
+pub(crate) const MAX_LOGIN_BYTES: u32 = 80 << 10;
+
+/// Bytes of an OK, EOF or ERR packet that are waited for. Session tracking can
 /// make an OK longer; what is behind is stepped over.
 pub(crate) const STATUS_BYTES: usize = 16 << 10;
 

@@ -3,7 +3,7 @@
 use wirespan_sdk::{Context, Side};
 
 use crate::connection::{Mysql, Phase, Step};
-use crate::limits::{LOGIN_BYTES, NAME_BYTES, STATUS_BYTES};
+use crate::limits::{GREETING_BYTES, LOGIN_BYTES, MAX_LOGIN_BYTES, NAME_BYTES, STATUS_BYTES};
 use crate::view::View;
 use crate::wire::{self, Header, capability};
 
@@ -16,12 +16,15 @@ impl Mysql {
         at: &mut u64,
         cx: &mut Context<'_>,
     ) -> Step {
-        let (_, body) = match self.take(Side::Server, header, STATUS_BYTES, view, at) {
+        if header.sequence != 0 || header.len as usize > GREETING_BYTES {
+            return self.refuse(cx);
+        }
+        let (_, body) = match self.take(Side::Server, header, GREETING_BYTES, view, at) {
             Ok(taken) => taken,
             Err(step) => return step,
         };
         match body.first() {
-            Some(10) if header.sequence == 0 => match wire::greeting(body) {
+            Some(10) => match wire::greeting(body) {
                 Some(greeting) => {
                     self.offered = Some(greeting.capabilities);
                     self.mariadb = greeting.mariadb;
@@ -52,11 +55,14 @@ impl Mysql {
         at: &mut u64,
         cx: &mut Context<'_>,
     ) -> Step {
+        if header.sequence == 0 || header.len > MAX_LOGIN_BYTES {
+            return self.refuse(cx);
+        }
         let (packet, body) = match self.take(Side::Client, header, LOGIN_BYTES, view, at) {
             Ok(taken) => taken,
             Err(step) => return step,
         };
-        let Some(login) = wire::login(body, header.len).filter(|_| header.sequence != 0) else {
+        let Some(login) = wire::login(body, header.len) else {
             if self.offered.is_some() {
                 // It spoke like a server; clients that old are not followed.
                 return self.give_up("login before protocol 4.1", cx);

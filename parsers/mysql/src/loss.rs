@@ -164,6 +164,7 @@ impl Mysql {
         if self.phase != Phase::Commands {
             // Who both are was lost with it.
             self.phase = Phase::Commands;
+            self.compression_known = false;
             self.client.seek();
             self.server.seek();
             self.trust = Trust::Lost;

@@ -4,6 +4,7 @@
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition};
 
 use crate::frames::{first_frame, is_frame};
+use crate::limits::{GREETING_BYTES, MAX_LOGIN_BYTES, NAME_BYTES};
 use crate::wire::{self, Header, command};
 
 /// The sequence of the first packet of a side is 0, 1, or within TLS 2.
@@ -19,12 +20,6 @@ const CERTAIN: u8 = 95;
 
 /// Commands in mid-connection.
 const LIKELY: u8 = 70;
-
-/// Bytes of a greeting, at most; those of servers have about 100.
-const GREETING_BYTES: u32 = 1024;
-
-/// Bytes of a login, at most: its attributes have up to 64 KiB.
-const MAX_LOGIN_BYTES: u32 = 80 << 10;
 
 /// Bytes of a login that are looked at before it is believed without its end.
 const LOGIN_HEAD: usize = 36;
@@ -79,7 +74,7 @@ fn greeting(bytes: &[u8]) -> Look {
     let Some((header, payload)) = first(bytes) else {
         return waiting(bytes);
     };
-    if header.sequence != 0 || !(16..=GREETING_BYTES).contains(&header.len) {
+    if header.sequence != 0 || !(16..=GREETING_BYTES).contains(&(header.len as usize)) {
         return Look::No;
     }
     let whole = payload.len() == header.len as usize;
@@ -125,11 +120,20 @@ fn login(bytes: &[u8]) -> Look {
 fn commands(client: &[u8], server: &[u8]) -> Look {
     match is_frame(client) {
         Some(true) => {
-            let client = first_frame(client).unwrap_or_default();
-            let server = first_frame(server).unwrap_or_default();
-            plain_commands(&client, &server)
+            let (Some(client), Some(server)) = (first_frame(client), first_frame(server)) else {
+                return Look::No;
+            };
+            match plain_commands(&client, &server) {
+                Look::Nothing => Look::Undecided,
+                look => look,
+            }
         }
-        _ => plain_commands(client, server),
+        Some(false) => plain_commands(client, server),
+        // A plain one can be told from fewer bytes.
+        None => match plain_commands(client, server) {
+            Look::No if client.get(3) == Some(&0) => Look::Undecided,
+            look => look,
+        },
     }
 }
 
@@ -138,9 +142,6 @@ fn plain_commands(client: &[u8], server: &[u8]) -> Look {
     let Some((header, payload)) = first(client) else {
         return waiting(client);
     };
-    if is_frame(client).is_none() && payload.first() == Some(&0) {
-        return Look::Undecided;
-    }
     let Some((&code, body)) = payload.split_first() else {
         return if header.sequence == 0 && header.len > 0 {
             Look::Undecided
@@ -168,8 +169,16 @@ fn plain_commands(client: &[u8], server: &[u8]) -> Look {
                 _ => {}
             }
         }
-        command::QUIT => return Look::No,
-        _ => {}
+        command::INIT_DB if body.len() > NAME_BYTES || !is_statement(body) => return Look::No,
+        command::INIT_DB
+        | command::PING
+        | command::STATISTICS
+        | command::STMT_EXECUTE
+        | command::STMT_FETCH
+        | command::STMT_RESET
+        | command::RESET_CONNECTION => {}
+        // Too rare, and too short, to be worth waiting for an answer.
+        _ => return Look::No,
     }
     if !whole {
         return Look::Undecided;

@@ -1,6 +1,6 @@
 //! The server's packets: each answers the first in the queue.
 
-use wirespan_sdk::{Context, Side};
+use wirespan_sdk::{Context, Flags, Side};
 
 use crate::connection::{Mysql, Phase, Step, Trust};
 use crate::emit;
@@ -38,10 +38,10 @@ impl Mysql {
             Phase::Authentication => return self.authenticate(header, view, at),
             Phase::Commands => {}
         }
+        if header.len == 0 {
+            return self.malformed(Side::Server, view, at, cx);
+        }
         let Some(&first) = view.from(*at).get(HEADER as usize) else {
-            if header.len == 0 {
-                return self.malformed(Side::Server, view, at, cx);
-            }
             return Step::More(at.saturating_add(HEADER + 1));
         };
         if self.may_end {
@@ -80,7 +80,8 @@ impl Mysql {
         };
         if !self.server.compressed
             && header.sequence != before.wrapping_add(1)
-            && !self.answers_file(header.sequence)
+            // Who the client is is found out in a dialogue.
+            && kind != Kind::ChangeUser
             && !(failed && self.trust == Trust::Sure)
         {
             return self.fall_out(cx);
@@ -114,6 +115,7 @@ impl Mysql {
         answer.bytes = answer.bytes.saturating_add(packet.bytes);
         let Some(body) = body else {
             // It may have been the last.
+            self.missed = self.missed | Flags::GAP;
             self.server.seek();
             self.trust = Trust::Lost;
             return Step::On;
@@ -131,11 +133,6 @@ impl Mysql {
         }
     }
 
-    /// The end of a file answers its last packet, also where the two cross.
-    fn answers_file(&self, _sequence: u8) -> bool {
-        self.answer.stage == Stage::File
-    }
-
     /// How much of a packet is looked at.
     fn wanted(&self, kind: Kind, first: u8, len: u32) -> usize {
         let ends = first == 0xff || first == 0xfe && len < FULL;
@@ -147,7 +144,10 @@ impl Mysql {
             },
             Stage::File => STATUS_BYTES,
             // What a definition begins with.
-            Stage::Columns(_) | Stage::Parameters(..) | Stage::Definitions(_) => 4,
+            Stage::Columns(_)
+            | Stage::Parameters(..)
+            | Stage::ParametersEnd(_)
+            | Stage::Definitions(_) => 4,
             _ => 1,
         }
     }
@@ -435,6 +435,10 @@ impl Mysql {
     pub(crate) fn report(&mut self, pending: &mut Pending, answer: &Answer, cx: &mut Context<'_>) {
         if let (Kind::Execute(id), Text::Unknown) = (pending.kind, &pending.text) {
             pending.text = self.statements.get(id);
+            if pending.text.bytes().is_none() {
+                // It may have been prepared in what was not seen.
+                pending.flags = pending.flags | self.missed;
+            }
         }
         emit::exchange(
             self.system(),

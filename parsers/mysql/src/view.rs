@@ -10,6 +10,11 @@ pub(crate) struct Stretch {
     pub(crate) position: u64,
     pub(crate) begins: u64,
     pub(crate) ends: u64,
+    /// Position of the first byte of its frame, here and on the wire, and what of the wire stands
+    /// for how many bytes here.
+    pub(crate) first: u64,
+    pub(crate) wire: u64,
+    pub(crate) scale: (u64, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,19 @@ impl<'a> View<'a> {
     pub(crate) fn from(&self, position: u64) -> &'a [u8] {
         let offset = usize::try_from(position.saturating_sub(self.position)).unwrap_or(usize::MAX);
         self.bytes.get(offset..).unwrap_or_default()
+    }
+
+    /// Where on the wire the byte at `position` is; within a frame that is an estimate, always the
+    /// same.
+    pub(crate) fn place(&self, position: u64) -> u64 {
+        match self.times {
+            Times::Wire(_) => position,
+            Times::Frames(stretches) => stretch(stretches, position).map_or(0, |s| {
+                let offset = position.saturating_sub(s.first);
+                let scaled = offset.saturating_mul(s.scale.0).checked_div(s.scale.1);
+                s.wire.saturating_add(scaled.unwrap_or(0))
+            }),
+        }
     }
 
     /// When a message passed whose first byte is at `position`.
