@@ -8,6 +8,8 @@ pub mod certificate;
 pub mod client;
 pub mod curl;
 pub mod expect;
+pub mod http2;
+pub mod mariadb;
 pub mod nats;
 pub mod nginx;
 pub mod pgbouncer;

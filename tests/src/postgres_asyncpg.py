@@ -29,6 +29,9 @@ async def main():
         count = int((await conn.execute(text)).split()[-1])
         note(text, affected=count)
 
+    # An agent has settled what this connection is before much is sent.
+    await fetch("select 1")
+    await asyncio.sleep(0.5)
     await conn.execute("create temporary table parts (id int, name text)")
     note("create temporary table parts (id int, name text)")
     await change("insert into parts select g, 'n' from generate_series(1, 95) g")

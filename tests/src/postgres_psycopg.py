@@ -7,6 +7,7 @@ A session is {"backend": process id of the server's end, "queries": [...]} with 
 import json
 import sys
 import threading
+import time
 
 import psycopg
 
@@ -19,6 +20,10 @@ class Session:
         self.conn = psycopg.connect(sys.argv[2], **{"autocommit": True, **options})
         self.backend = self.conn.info.backend_pid
         self.queries = []
+
+        # An agent has settled what this connection is before much is sent.
+        self.run("select 1")
+        time.sleep(0.5)
 
     def note(self, text, rows=None, affected=None, error=None, **more):
         self.queries.append(dict(text=text, rows=rows, affected=affected, error=error, **more))
@@ -119,7 +124,8 @@ def extended():
 
 
 def transactions():
-    s = Session(autocommit=False)
+    s = Session()
+    s.conn.autocommit = False
     s.note("BEGIN")
     s.run("select 1")
     s.conn.commit()

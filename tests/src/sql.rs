@@ -243,16 +243,18 @@ fn fault(span: &Span) -> Option<String> {
         Some(span.end_unix_nano),
     ];
     let known: Vec<u64> = times.into_iter().flatten().collect();
-    let is_copy = span
-        .text("db.query.text")
-        .is_some_and(|text| text.starts_with("copy") || text.starts_with("COPY"));
+    let is_copy = span.text("db.query.text").is_some_and(|text| {
+        ["copy", "COPY", "load data"]
+            .iter()
+            .any(|word| text.starts_with(word))
+    });
     let system = span.text("db.system.name");
     let protocol = match system {
         Some("mariadb") => Some("mysql"),
         other => other,
     };
     let checks = [
-        // The server answers a COPY before it is given the rows.
+        // The server asks for what is copied.
         (known.is_sorted() || is_copy, "times out of order"),
         (
             known

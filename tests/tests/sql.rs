@@ -2,11 +2,12 @@
 //! what its spans say, at both ends, and there is nothing else.
 
 use anyhow::Result;
+use wirespan_tests::mariadb::Mariadb;
 use wirespan_tests::pgbouncer::Pgbouncer;
 use wirespan_tests::postgres::{Mode, Postgres, Tls};
-use wirespan_tests::sql::{Query, Session};
-use wirespan_tests::tools;
+use wirespan_tests::sql::{self, Query, Session};
 use wirespan_tests::watch::Watch;
+use wirespan_tests::{Agent, Span, tools};
 
 /// What psql does with ordinary statements; each is one message.
 const STATEMENTS: &[&str] = &[
@@ -172,5 +173,136 @@ fn server_connections_that_pgbouncer_reuses_for_many_clients() -> Result<()> {
     sessions.extend(to_server);
     sessions.extend(own);
     watch.assert_exactly(&sessions)?;
+    Ok(())
+}
+
+/// What MariaDB's own client does, a statement a line.
+const SCRIPT: &str = "drop table if exists things;
+create table things (id int primary key, name varchar(200));
+insert into things values (1, 'one'), (2, 'two'), (3, null);
+select * from things;
+select * from things where id > 100;
+selec;
+insert into things values (1, 'twice');
+update things set name = 'x' where id < 3;
+select 1 from missing;
+start transaction;
+delete from things;
+rollback;
+delimiter //
+select 1; select 2 union select 3; update things set name = 'y' where id = 1//
+create procedure p() begin select 1; select 2 union select 3; update things set name='z'; end//
+select 1; selec 2; select 3//
+delimiter ;
+call p();
+prepare named from 'select * from things where id = ?';
+set @id = 2;
+execute named using @id;
+select * from information_schema.collations;
+drop procedure p;
+";
+
+#[test]
+fn mariadb_with_its_own_client_pymysql_and_prepared_statements() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let server = Mariadb::start()?;
+    let watch = Watch::start(&[server.port])?;
+    let mut sessions = vec![server.client(&["--skip-ssl"], SCRIPT)?];
+    sessions.extend(server.pymysql(false)?);
+    sessions.extend(server.dbd(false)?);
+    watch.assert_exactly(&sessions)?;
+    Ok(())
+}
+
+#[test]
+fn mariadb_over_tls() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let server = Mariadb::start()?;
+    let watch = Watch::start(&[server.port])?;
+    let mut sessions = vec![server.client(&["--ssl"], SCRIPT)?];
+    sessions.extend(server.pymysql(true)?);
+    watch.assert_exactly(&sessions)?;
+    Ok(())
+}
+
+#[test]
+fn mariadb_with_compression() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let server = Mariadb::start()?;
+    let watch = Watch::start(&[server.port])?;
+    let mut sessions = vec![
+        server.client(&["--skip-ssl", "--compress"], SCRIPT)?,
+        server.client(&["--ssl", "--compress"], SCRIPT)?,
+    ];
+    sessions.extend(server.dbd(true)?);
+    watch.assert_exactly(&sessions)?;
+    Ok(())
+}
+
+/// Literals of every kind, all with the same secret in them.
+const SECRETS: &[&str] = &[
+    "select 'hunter2';",
+    "select 'it''s hunter2', E'\\'hunter2', U&'hunter2', $$hunter2$$, $tag$ hunter2 $tag$;",
+    "select 1 as one, 'hunter2 and more' as \"two\" -- hunter2\n;",
+    "/* hunter2 */ select length('hunter2') where 'hunter2' like 'hunter2%';",
+    "insert into vault values ('hunter2'), ('hunter2');",
+    "create role somebody password 'hunter2';",
+    "alter role somebody password 'hunter2';",
+    "set application_name to 'hunter2';",
+    "do $$ begin raise notice 'hunter2'; end $$;",
+    "select * from missing where password = 'hunter2';",
+    "selec 'hunter2';",
+    "select 'hunter2' from;",
+    "copy vault from program 'echo hunter2';",
+];
+
+/// The same for MariaDB.
+const MARIADB_SECRETS: &str = "select 'hunter2';
+select \"hunter2\", 'it\\'s hunter2', N'hunter2', _utf8mb4'hunter2', x'68756e74657232';
+insert into vault values ('hunter2'), (\"hunter2\");
+select * from missing where password = 'hunter2'; -- hunter2
+create user somebody identified by 'hunter2';
+selec 'hunter2';
+set @secret = 'hunter2';
+prepare named from 'select \"hunter2\"';
+execute named;
+";
+
+#[test]
+fn no_literal_leaves_unless_it_is_asked_for() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let (postgres, mariadb) = (Postgres::start(false)?, Mariadb::start()?);
+    postgres.prepare("create table vault (password text)")?;
+    let agent = Agent::watching(&[postgres.port, mariadb.port])?;
+    let sessions = [
+        postgres.psql(Tls::No, SECRETS)?,
+        mariadb.client(&["--skip-ssl"], MARIADB_SECRETS)?,
+    ];
+    let stopped = agent.stop_after(sql::count(&sessions))?;
+    let text = |span: &&Span| {
+        span.text("db.query.text")
+            .is_some_and(|text| !text.is_empty())
+    };
+    assert_eq!(stopped.spans.len(), sql::count(&sessions), "spans");
+    assert!(stopped.spans.iter().any(|span| text(&span)), "no text");
+    for line in stopped.finished.output.lines() {
+        assert!(!line.contains("hunter2"), "a literal has left: {line}");
+        assert!(
+            !line.contains("68756e74657232"),
+            "a literal has left: {line}"
+        );
+    }
     Ok(())
 }

@@ -215,7 +215,10 @@ impl Worker {
     fn set_aside(&mut self, slot: u32) {
         self.counters.encrypted.one();
         if let Some(connection) = connection_mut(&mut self.slots, slot) {
+            // What was said before TLS is for whoever parses what is within.
+            let handover = connection.handover.take();
             connection.leave();
+            connection.handover = handover;
             connection.state = State::Encrypted;
         }
         self.account(slot);
