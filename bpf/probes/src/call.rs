@@ -17,7 +17,7 @@ use wirespan_events::{
     layer, missing, role,
 };
 
-use crate::globals::{is_watched, setting};
+use crate::globals::is_watched;
 use crate::maps::{
     Call, IN_FLIGHT, MORE, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
 };
@@ -439,7 +439,9 @@ unsafe fn ended(call: *mut Call) {
             == socket_flag::ANNOUNCED
         {
             (*state).flags |= socket_flag::END_TOLD;
-            report::end(sk, (*call).inode, RECEIVED, position, bpf_ktime_get_ns());
+            let now = bpf_ktime_get_ns();
+            report::passed_over(state, sk, RECEIVED, socket::layer(state), now, now);
+            report::end(sk, (*call).inode, RECEIVED, position, now);
         }
     }
 }

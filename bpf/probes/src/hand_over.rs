@@ -27,6 +27,9 @@ pub unsafe fn start<const MESSAGES: bool>(
             return false;
         }
         describe::<MESSAGES>(call, result);
+        let (entry, exit) = ((*call).entry, (*call).exit);
+        let (direction, layer) = ((*call).direction, (*call).layer);
+        report::passed_over(state, (*call).sk, direction, layer, entry, exit);
         let Some(ring) = report::ring() else {
             return false;
         };
@@ -125,7 +128,19 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
             count(Counter::IgnoredBytes, (*call).left);
             return false;
         }
-        if (*call).position.wrapping_add((*call).left) < (*call).skip_until {
+        let end = (*call).position.wrapping_add((*call).left);
+        if end < (*call).skip_until {
+            if direction == SENT {
+                if (*state).unwanted[0] == 0 {
+                    (*state).unwanted_at[0] = (*call).position;
+                }
+                (*state).unwanted[0] = end.wrapping_sub((*state).unwanted_at[0]);
+            } else {
+                if (*state).unwanted[1] == 0 {
+                    (*state).unwanted_at[1] = (*call).position;
+                }
+                (*state).unwanted[1] = end.wrapping_sub((*state).unwanted_at[1]);
+            }
             return false;
         }
         if kind == verdict::UNKNOWN {

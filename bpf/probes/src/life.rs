@@ -5,7 +5,8 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
-use wirespan_events::{close, direction::SENT};
+use wirespan_events::close;
+use wirespan_events::direction::{RECEIVED, SENT};
 
 use crate::globals::{is_agent, offset};
 use crate::maps::{
@@ -96,7 +97,9 @@ fn finishing(sk: u64) {
             } else {
                 position
             };
-            report::end(sk, (*state).inode, SENT, shown, bpf_ktime_get_ns());
+            let now = bpf_ktime_get_ns();
+            report::passed_over(state, sk, SENT, socket::layer(state), now, now);
+            report::end(sk, (*state).inode, SENT, shown, now);
         }
     }
 }
@@ -124,7 +127,11 @@ pub unsafe fn gone(state: *mut Socket, sk: u64) {
             } else {
                 close::FINISHED
             };
-            report::close(state, sk, [sent, received], reason, bpf_ktime_get_ns());
+            let now = bpf_ktime_get_ns();
+            let layer = socket::layer(state);
+            report::passed_over(state, sk, SENT, layer, now, now);
+            report::passed_over(state, sk, RECEIVED, layer, now, now);
+            report::close(state, sk, [sent, received], reason, now);
         }
         let _ = SOCKETS.remove(sk);
         let _ = VERDICTS.remove(sk);

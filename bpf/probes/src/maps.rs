@@ -147,6 +147,10 @@ pub struct Socket {
     pub lost: [u64; 2],
     /// Positions of the plaintext.
     pub plaintext: [u64; 2],
+    /// What was passed over because nobody wants it and the host has not been told of: where it
+    /// begins and how long it is.
+    pub unwanted_at: [u64; 2],
+    pub unwanted: [u64; 2],
     /// When it was first seen.
     pub born: u64,
     /// Sequence number of position 0, modulo 2³².

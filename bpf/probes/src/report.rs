@@ -11,7 +11,10 @@ use aya_ebpf::helpers::generated::{
     bpf_ringbuf_reserve, bpf_ringbuf_submit,
 };
 use wirespan_events::config::control;
-use wirespan_events::{Close, Counter, End, Header, MAGIC, Open, Secured, VERSION, flag, kind};
+use wirespan_events::direction::SENT;
+use wirespan_events::{
+    Close, Counter, Data, End, Header, MAGIC, Open, Secured, VERSION, flag, kind, missing,
+};
 
 use crate::globals::{offset, setting};
 use crate::maps::{CONTROL, RINGS, Ring, Socket, count, socket_flag};
@@ -156,6 +159,67 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).network_namespace).write(kernel(net + offset!(net_ns_inum)));
         (&raw mut (*record).tgid).write(tgid);
         (*socket).flags |= socket_flag::ANNOUNCED;
+        submit(record);
+    }
+}
+
+/// Tells of what was passed over in a direction because nobody wants it, as one gap of its own: a hole
+/// in the positions would look like loss, and be waited for.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn passed_over(
+    socket: *mut Socket,
+    sk: u64,
+    direction: u8,
+    layer: u8,
+    entry: u64,
+    exit: u64,
+) {
+    // SAFETY: as the caller promises; the reservation is as large as the record.
+    unsafe {
+        let (position, bytes) = if direction == SENT {
+            ((*socket).unwanted_at[0], (*socket).unwanted[0])
+        } else {
+            ((*socket).unwanted_at[1], (*socket).unwanted[1])
+        };
+        if bytes == 0 {
+            return;
+        }
+        if direction == SENT {
+            (*socket).unwanted[0] = 0;
+        } else {
+            (*socket).unwanted[1] = 0;
+        }
+        let Some(ring) = ring() else { return };
+        let Some(record) = reserve::<Data>(ring) else {
+            // The positions tell of it, as of a loss.
+            count(Counter::RingFull, 1);
+            return;
+        };
+        record.write(Data {
+            header: header(
+                kind::DATA,
+                size_of::<Data>() as u32,
+                sk,
+                (*socket).inode,
+                exit,
+            ),
+            entry,
+            position,
+            bytes,
+            tls: 0,
+            captured: 0,
+            tgid: 0,
+            tid: 0,
+            flags: 0,
+            direction,
+            layer,
+            call: 0,
+            missing: missing::UNWANTED,
+            reserved: 0,
+        });
         submit(record);
     }
 }

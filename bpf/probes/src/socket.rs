@@ -2,8 +2,8 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use wirespan_events::Counter;
 use wirespan_events::config::filter;
+use wirespan_events::{Counter, layer};
 
 use crate::globals::setting;
 use crate::maps::{
@@ -33,6 +33,8 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         position: [0; 2],
         lost: [0; 2],
         plaintext: [0; 2],
+        unwanted_at: [0; 2],
+        unwanted: [0; 2],
         // SAFETY: a helper without arguments.
         born: unsafe { bpf_ktime_get_ns() },
         origin: [0; 2],
@@ -48,6 +50,20 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         return None;
     }
     SOCKETS.get_ptr_mut(found.sk)
+}
+
+/// What the records of this socket are about.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn layer(socket: *mut Socket) -> u8 {
+    // SAFETY: as the caller promises.
+    if unsafe { (*socket).flags } & socket_flag::SECURED != 0 {
+        layer::PLAINTEXT
+    } else {
+        layer::SOCKET
+    }
 }
 
 /// Sets the positions from TCP's own counters, once the handshake has set those.

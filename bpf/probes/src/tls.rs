@@ -201,6 +201,7 @@ unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64) {
             (*state).flags |= socket_flag::SECURED;
             (*state).budget = [setting!(unknown_bytes); 2];
             (*state).turns = 0;
+            (*state).unwanted = [0; 2];
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use wirespan_capture::{ConnectionKey, Direction, Layer, Source, Verdict};
+use wirespan_capture::{ConnectionKey, Direction, Layer, Missing, Source, Verdict};
 
 use crate::support::{Bench, config, pattern};
 
@@ -60,12 +60,24 @@ fn what_is_skipped_is_left_out_to_the_byte_and_its_end_is_told() {
         .iter()
         .map(|data| (data.position, data.len, data.bytes.len()))
         .collect();
-    // The third write goes from 201 to 301 and crosses the position.
+    // The first two writes are told of together; the third goes from 201 to 301 and crosses the
+    // position.
     assert_eq!(
         parts,
-        [(0, 1, 1), (201, 49, 0), (250, 51, 51), (301, 100, 100)]
+        [
+            (0, 1, 1),
+            (1, 200, 0),
+            (201, 49, 0),
+            (250, 51, 51),
+            (301, 100, 100)
+        ]
     );
-    assert_eq!(&sent[2].bytes[..], &all[249..300]);
+    assert!(
+        sent[1..3]
+            .iter()
+            .all(|data| data.missing == Missing::Unwanted)
+    );
+    assert_eq!(&sent[3].bytes[..], &all[249..300]);
 }
 
 #[test]
