@@ -91,13 +91,34 @@ impl Head {
     }
 
     /// Takes in a line, given without its line feed.
+    #[inline]
     pub(crate) fn line<'a>(&mut self, line: &'a [u8]) -> Line<'a> {
+        match line.first() {
+            // Most lines: no header that is looked at begins with this letter.
+            Some(&first) if first > b' ' && !may_be_wanted(first) => {
+                self.last = None;
+                self.count()
+            }
+            _ => self.read_line(line),
+        }
+    }
+
+    /// One more line of the head.
+    #[inline]
+    fn count<'a>(&mut self) -> Line<'a> {
+        self.lines = self.lines.saturating_add(1);
+        match self.lines > HEADER_LINES {
+            true => Line::TooMany,
+            false => Line::Other,
+        }
+    }
+
+    fn read_line<'a>(&mut self, line: &'a [u8]) -> Line<'a> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(&first) = line.first() else {
             return Line::End;
         };
-        self.lines = self.lines.saturating_add(1);
-        if self.lines > HEADER_LINES {
+        if self.count() == Line::TooMany {
             return Line::TooMany;
         }
         if first <= b' ' {
@@ -186,6 +207,12 @@ fn is_framing(name: Option<Name>) -> bool {
 /// Whether a head that began at `start` and goes on at `position` is longer than the limit.
 pub(crate) fn is_too_long(start: u64, position: u64) -> bool {
     position.saturating_sub(start) > HEAD_BYTES
+}
+
+/// Whether a header that is looked at begins with this letter: what [`wanted`] tells apart.
+#[inline]
+fn may_be_wanted(first: u8) -> bool {
+    matches!(first | 0x20, b'c' | b't' | b'h' | b'u' | b'e')
 }
 
 /// The header that `line` begins with, if it is one of those looked at, and what follows its name.
