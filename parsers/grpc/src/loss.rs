@@ -160,6 +160,11 @@ impl Http2 {
         self.on_time(time, cx);
         let ended = matches!(cause, Cause::Finished | Cause::None | Cause::Reset);
         let last = self.client.time.max(self.server.time);
+        // What was sent since the place was lost may hold the answer, or a reset.
+        let lost = [&self.client, &self.server]
+            .into_iter()
+            .filter(|lane| lane.touched && lane.state == State::Seek)
+            .fold(Flags::empty(), |flags, lane| flags | lane.lost);
         for (_, mut call) in self.calls.take() {
             if call.reported {
                 continue;
@@ -170,6 +175,10 @@ impl Http2 {
             }
             if !answered && call.lost_at != 0 {
                 call.flag(Flags::GAP);
+            }
+            if !answered && lost != Flags::empty() {
+                call.flag(lost);
+                call.lost_at = call.lost_at.max(1);
             }
             match call.response.phase {
                 Phase::Over => {}
