@@ -34,11 +34,13 @@ struct Step {
 pub struct Curl {
     steps: Vec<Step>,
     options: Vec<OsString>,
+    version: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
 struct Report {
     http_code: u16,
+    http_version: String,
     method: String,
     remote_port: u16,
     size_download: u64,
@@ -65,6 +67,13 @@ impl Curl {
             "--cacert".into(),
             certificate.certificate.clone().into_os_string(),
         ]);
+        self
+    }
+
+    /// An option like `--http2`; HTTP/1.1 otherwise.
+    #[must_use]
+    pub fn version(mut self, option: &'static str) -> Self {
+        self.version = Some(option);
         self
     }
 
@@ -136,6 +145,7 @@ impl Curl {
             if index > 0 {
                 arguments.push("--next".into());
             }
+            arguments.push(self.version.unwrap_or("--http1.1").into());
             step.arguments(&mut arguments);
             arguments.extend(self.options.iter().cloned());
         }
@@ -176,7 +186,6 @@ impl Step {
             [
                 "--silent",
                 "--show-error",
-                "--http1.1",
                 "--max-time",
                 "30",
                 "--write-out",
@@ -237,6 +246,7 @@ impl Step {
         Ok(Exchange {
             at_least_seconds: self.at_least_seconds,
             response_bytes: Some(report.size_download),
+            http2: report.http_version == "2",
             ..exchange.by("curl", pid)
         })
     }

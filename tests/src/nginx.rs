@@ -41,6 +41,8 @@ pub struct Options {
     pub sendfile: bool,
     /// 0: connections are closed after each answer.
     pub keepalive_requests: u32,
+    /// Also HTTP/2 over TLS, and only that without.
+    pub http2: bool,
     /// Plain and TLS; free ones where none are given.
     pub ports: Option<(u16, u16)>,
 }
@@ -51,6 +53,7 @@ impl Default for Options {
             workers: 1,
             sendfile: true,
             keepalive_requests: 1_000_000,
+            http2: false,
             ports: None,
         }
     }
@@ -186,8 +189,10 @@ fn configuration(folder: &Path, port: u16, tls_port: u16, options: Options) -> S
         workers,
         sendfile,
         keepalive_requests,
+        http2,
         ..
     } = options;
+    let http2 = if http2 { " http2" } else { "" };
     let sendfile = if sendfile { "on" } else { "off" };
     let folder = folder.display();
     format!(
@@ -211,8 +216,8 @@ http {{
     uwsgi_temp_path {folder}/temporary/uwsgi;
     scgi_temp_path {folder}/temporary/scgi;
     server {{
-        listen 127.0.0.1:{port};
-        listen 127.0.0.1:{tls_port} ssl;
+        listen 127.0.0.1:{port}{http2};
+        listen 127.0.0.1:{tls_port} ssl{http2};
         ssl_certificate {folder}/certificate.pem;
         ssl_certificate_key {folder}/key.pem;
         root {folder}/root;

@@ -19,6 +19,15 @@ fn check(watch: Watch, calls: &[Call]) -> Result<Seen> {
     Ok(seen)
 }
 
+/// Goes first where much is to follow at once: a connection is recognised meanwhile, and then all of
+/// it is copied.
+fn warm_up() -> Wish {
+    Wish {
+        sleep: 0.5,
+        ..Wish::new("Unary", &[400], 1, 50)
+    }
+}
+
 /// Every kind of call, one after the other.
 fn kinds() -> Vec<Wish> {
     let unary = |requests: usize, reply| Wish::new("Unary", &[requests], 1, reply);
@@ -28,6 +37,7 @@ fn kinds() -> Vec<Wish> {
         ..wish
     };
     let mut wishes = vec![
+        warm_up(),
         unary(400, 50),
         Wish::new("ServerStream", &[400], 7, 90),
         Wish::new("ClientStream", &[400, 1_000, 77_000], 1, 50),
@@ -120,7 +130,9 @@ fn hundreds_of_calls_at_once_on_one_connection_are_not_mixed() -> Result<()> {
     let watch = Watch::start(&ports)?;
     let mut calls = Vec::new();
     for (server, library) in servers.iter().zip(Library::ALL) {
-        calls.extend(Client::start(library, server)?.together(&wishes)?);
+        let mut client = Client::start(library, server)?;
+        calls.extend(client.each(&[warm_up()])?);
+        calls.extend(client.together(&wishes)?);
     }
     check(watch, &calls)?;
     Ok(())

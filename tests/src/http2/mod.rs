@@ -1,0 +1,7 @@
+//! HTTP/2: nghttp2's client, server and proxy, and Node.
+
+mod nghttp;
+mod node;
+
+pub use nghttp::{Nghttpd, Nghttpx, nghttp};
+pub use node::{Ask, Node};
