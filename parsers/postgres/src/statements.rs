@@ -16,6 +16,12 @@ pub(crate) struct Statement {
 impl Statement {
     /// Keeps as much of a text as a span may carry, where what is not UTF-8 takes three bytes.
     pub(crate) fn new(text: &[u8], complete: bool) -> Rc<Self> {
+        if complete && text.len() <= TEXT_BYTES / 3 {
+            return Rc::new(Self {
+                text: text.into(),
+                truncated: false,
+            });
+        }
         let mut kept = 0;
         let mut shown = 0_usize;
         for chunk in text.utf8_chunks() {
@@ -85,6 +91,10 @@ impl Table {
     }
 
     pub(crate) fn remove(&mut self, name: &[u8]) {
+        // With simple queries it always is, and hashing is not free.
+        if self.entries.is_empty() {
+            return;
+        }
         if let Some((name, entry)) = self.entries.remove_entry(name) {
             self.bytes = self.bytes.saturating_sub(weight(&name, &entry.statement));
         }

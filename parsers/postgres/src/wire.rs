@@ -1,6 +1,8 @@
 //! Reading messages of the protocol (PostgreSQL documentation, "Message Formats"): pure functions
 //! over bytes.
 
+use memchr::memchr;
+
 use crate::limits::{ERROR_BYTES, MESSAGE_BYTES, NAME_BYTES, STARTUP_BYTES, TAG_BYTES, TEXT_BYTES};
 
 /// What a look at some bytes came to.
@@ -30,6 +32,9 @@ impl Header {
 
 /// A ReadyForQuery, but for its last byte.
 pub(crate) const READY: [u8; 5] = [b'Z', 0, 0, 0, 5];
+
+/// One outside a transaction.
+pub(crate) const READY_IDLE: [u8; 6] = [b'Z', 0, 0, 0, 5, b'I'];
 
 /// Whether these are the bytes of a ReadyForQuery.
 pub(crate) fn is_ready(bytes: &[u8]) -> bool {
@@ -109,7 +114,7 @@ pub(crate) fn wanted(side: wirespan_sdk::Side, header: Header) -> u32 {
 
 /// The bytes before the first NUL and those after it.
 pub(crate) fn cstring(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.iter().position(|&b| b == 0)?;
+    let end = memchr(0, bytes)?;
     Some((bytes.get(..end)?, bytes.get(end.checked_add(1)?..)?))
 }
 

@@ -44,6 +44,7 @@ impl<'a> Input<'a> {
 
     /// The bytes from `position` on: none where there are none.
     #[must_use]
+    #[inline]
     pub fn from(&self, position: u64) -> &'a [u8] {
         let offset = usize::try_from(position.saturating_sub(self.position)).unwrap_or(usize::MAX);
         self.bytes.get(offset..).unwrap_or_default()
@@ -51,6 +52,7 @@ impl<'a> Input<'a> {
 
     /// When the byte at `position` passed, in nanoseconds.
     #[must_use]
+    #[inline]
     pub fn time_at(&self, position: u64) -> u64 {
         self.segment_at(position).map_or(0, |s| s.time)
     }
@@ -61,14 +63,17 @@ impl<'a> Input<'a> {
         self.segment_at(position).is_some_and(|s| s.unordered)
     }
 
+    #[inline]
     fn segment_at(&self, position: u64) -> Option<&'a Segment> {
-        match self.segments {
-            // Nearly always there is one.
-            [only] => Some(only),
-            many => many.get(
-                many.partition_point(|s| s.position <= position)
-                    .saturating_sub(1),
-            ),
+        /// So many are looked through in less time than a search takes.
+        const FEW: usize = 8;
+        let (first, more) = self.segments.split_first()?;
+        if more.len() > FEW {
+            let behind = more.partition_point(|segment| segment.position <= position);
+            return self.segments.get(behind);
         }
+        // Nearly always there is one.
+        let before = more.iter().take_while(|next| next.position <= position);
+        Some(before.last().unwrap_or(first))
     }
 }
