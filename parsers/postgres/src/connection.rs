@@ -48,7 +48,8 @@ pub struct Postgres {
     pub(crate) queue: VecDeque<Pending>,
     pub(crate) queue_bytes: usize,
     pub(crate) answer: Answer,
-    pub(crate) failure: Option<Failure>,
+    /// Rare, so it takes no room where there is none.
+    pub(crate) failure: Option<Box<Failure>>,
     pub(crate) statements: Table,
     pub(crate) portals: Table,
     /// A statement was deallocated: names may be given anew by SQL.
@@ -64,8 +65,12 @@ pub struct Postgres {
     pub(crate) last_side: Option<Side>,
     /// Last bytes of the server.
     pub(crate) tail: [u8; 6],
-    /// The server sent nothing since its bytes were lost.
-    pub(crate) quiet: bool,
+    /// How many of them were seen since some were lost.
+    pub(crate) tail_seen: u8,
+    /// What was missed of the messages of a group that name texts.
+    pub(crate) carried: Flags,
+    /// The client has sent something before it was told that what it sent is done: it may again.
+    pub(crate) ahead: bool,
     pub(crate) out_of_step: u8,
     pub(crate) logged_in: bool,
 }
@@ -112,7 +117,9 @@ impl Parser for Postgres {
             redefined: false,
             last_side: None,
             tail: [0; 6],
-            quiet: true,
+            tail_seen: 0,
+            carried: Flags::empty(),
+            ahead: false,
             out_of_step: 0,
             logged_in: mid_stream,
         }
@@ -247,11 +254,12 @@ impl Postgres {
         let wanted = wanted(side, header);
         let needed = at.saturating_add(5).saturating_add(u64::from(wanted));
         let end = at.saturating_add(header.len());
+        let start = input.time_at(*at);
         let mut message = Message {
             header,
             position: *at,
-            start: input.time_at(*at),
-            end: input.time_at(*at),
+            start,
+            end: start,
         };
         if needed > input.end() {
             self.lane(side).pending = Some(message);
@@ -313,6 +321,9 @@ impl Postgres {
             }
         }
         self.queue_bytes = self.queue_bytes.saturating_add(item.weight());
+        let before = self.queue.back();
+        self.ahead |= self.trust == Trust::Sure
+            && before.is_some_and(|before| before.item.is_ended_by_ready());
         let flags = if self.trust == Trust::Sure {
             Flags::empty()
         } else {

@@ -37,7 +37,7 @@ pub(crate) fn exchange(
         .text(SYSTEM, b"postgresql");
     if let Some(text) = text {
         span.text(QUERY, &text.text);
-        span.truth(PARAMETERISED, matches!(pending.item, Item::Execute(_)));
+        span.truth(PARAMETERISED, !matches!(pending.item, Item::Query(_)));
     }
     if let Some(operation) = operation {
         span.text(OPERATION, operation);
@@ -45,21 +45,19 @@ pub(crate) fn exchange(
     if let Some(namespace) = namespace {
         span.text(NAMESPACE, namespace.as_bytes());
     }
-    if answer.result {
+    if answer.result && !answer.incomplete {
         span.count(RETURNED_ROWS, answer.rows);
     }
-    if let Some(affected) = answer.affected {
+    if let Some(affected) = answer.affected.filter(|_| !answer.incomplete) {
         span.count(AFFECTED_ROWS, affected);
     }
     if answer.error {
         span.status(Status::Error);
         if let Some(code) = &answer.code {
-            span.text(STATUS_CODE, code);
+            span.text(STATUS_CODE, code).text(ERROR_TYPE, code);
+        } else if answer.flags.bits() & Flags::GAP.bits() == 0 {
+            span.text(ERROR_TYPE, b"_OTHER");
         }
-        span.text(
-            ERROR_TYPE,
-            answer.code.as_ref().map_or(b"_OTHER", |code| &code[..]),
-        );
     } else if flags.bits() & Flags::RESET.bits() != 0 {
         span.status(Status::Error).text(ERROR_TYPE, b"reset");
     }
@@ -71,7 +69,11 @@ pub(crate) fn exchange(
 fn operation<'a>(answer: &'a Answer, text: &Known) -> Option<&'a [u8]> {
     let command = &*answer.command;
     let fits = |b: &u8| b.is_ascii_uppercase() || *b == b' ';
-    if answer.commands != 1 || command.len() > OPERATION_BYTES || !command.iter().all(fits) {
+    if answer.commands != 1
+        || answer.incomplete
+        || command.len() > OPERATION_BYTES
+        || !command.iter().all(fits)
+    {
         return None;
     }
     let text = text.as_ref()?.text.trim_ascii_start();

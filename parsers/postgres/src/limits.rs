@@ -28,6 +28,10 @@ pub(crate) const TAG_BYTES: u32 = 256;
 /// are sent ahead, each with a Bind and a Describe.
 pub(crate) const IN_FLIGHT: usize = 32_768;
 
+/// Messages whose room an idle connection keeps: what a query needs, so that the usual connection
+/// never allocates for one.
+pub(crate) const IDLE_QUEUE: usize = 4;
+
 /// Bytes of texts that wait for their answer on one connection; what is sent beyond it has none.
 pub(crate) const IN_FLIGHT_BYTES: usize = 1 << 20;
 

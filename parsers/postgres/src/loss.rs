@@ -8,7 +8,7 @@ use crate::lane::State;
 use crate::limits::OUT_OF_STEP;
 use crate::queue::{Answer, Failure, Intended, Item, Pending, may_deallocate};
 use crate::statements::{Known, Name};
-use crate::wire::is_ready;
+use crate::wire::{READY_IDLE, is_ready};
 
 impl Postgres {
     /// Notes that bytes came, and that the other side's turn is over. A client that speaks after a
@@ -41,7 +41,7 @@ impl Postgres {
         }
         let astray = self.trust == Trust::Lost
             || matches!(self.queue.front().map(|p| &p.item), Some(Item::Lost));
-        let ready = self.quiet || is_ready(&self.tail);
+        let ready = self.tail_is_ready();
         let between = self.client.state == State::Seek
             || self.client.position == begins && self.client.body_end <= begins;
         if turned && astray && ready && between {
@@ -53,7 +53,8 @@ impl Postgres {
     }
 
     fn note_tail(&mut self, bytes: &[u8]) {
-        self.quiet = false;
+        let seen = usize::from(self.tail_seen).saturating_add(bytes.len());
+        self.tail_seen = seen.min(self.tail.len()) as u8;
         if let Some(last) = bytes.last_chunk::<6>() {
             self.tail = *last;
         } else {
@@ -64,6 +65,17 @@ impl Postgres {
                 }
             }
         }
+    }
+
+    /// Whether the server's last bytes are a ReadyForQuery, as far as they were seen. Whoever does
+    /// not send ahead has waited for one, be it lost.
+    fn tail_is_ready(&self) -> bool {
+        let mut tail = READY_IDLE;
+        let lost = self.tail.len().saturating_sub(usize::from(self.tail_seen));
+        for (known, seen) in tail.iter_mut().zip(self.tail).skip(lost) {
+            *known = seen;
+        }
+        is_ready(&tail) && (lost == 0 || !self.ahead)
     }
 
     /// Both sides are between messages: what waits is reported with what is known of it.
@@ -81,6 +93,13 @@ impl Postgres {
                 .is_none(),
             _ => false,
         });
+        if self.answer.start != 0 {
+            // Its end was seen, even where its messages were not.
+            self.answer.incomplete = true;
+            if self.tail_seen > 0 && self.tail_is_ready() {
+                self.answer.end = self.answer.end.max(self.server.time);
+            }
+        }
         let (missed, time) = (self.missed, self.server.time.max(self.client.time));
         self.flush(missed, time, cx);
         if self.client.state == State::Seek {
@@ -113,6 +132,7 @@ impl Postgres {
         if self.missed == Flags::empty() {
             self.missed = Flags::GAP;
         }
+        self.answer.incomplete = true;
         let (missed, time) = (self.missed, self.server.time.max(self.client.time));
         self.flush(missed, time, cx);
         self.trust = Trust::Lost;
@@ -192,8 +212,10 @@ impl Postgres {
                 self.client.seek();
             }
             self.flag_current(side, Flags::GAP);
+            self.answer.incomplete = true;
             self.trust = Trust::Lost;
-            self.quiet = true;
+            self.last_side = Some(Side::Server);
+            self.tail_seen = 0;
             self.tail = [0; 6];
             return;
         }
@@ -236,7 +258,7 @@ impl Postgres {
     /// Reports what is in the queue. The first has what is known of its answer, the others `flags`.
     pub(crate) fn flush(&mut self, flags: Flags, time: u64, cx: &mut Context<'_>) {
         let mut answer = std::mem::take(&mut self.answer);
-        let failure = self.failure.take();
+        let failure = self.failure.take().map(|failure| *failure);
         let mut group: Vec<Pending> = std::mem::take(&mut self.queue).into();
         self.queue_bytes = 0;
         self.client.owner = false;
@@ -269,8 +291,10 @@ impl Postgres {
         let teller = failure.as_ref().map(|failure| teller(group, failure.sent));
         let mut failed = failure.map(|failure| failure.answer);
         let mut intended = Intended::default();
+        let mut carried = self.carried;
         for (index, pending) in group.iter().enumerate() {
             let text = self.intend(&pending.item, &mut intended);
+            carried = carried | pending.flags;
             let tells = teller == Some(index);
             let runs = matches!(
                 pending.item,
@@ -283,11 +307,19 @@ impl Postgres {
                 continue;
             }
             let answer = if tells { failed.take() } else { None };
-            let answer = answer.unwrap_or_else(|| Answer {
+            let mut answer = answer.unwrap_or_else(|| Answer {
                 end: time,
                 flags,
                 ..Answer::default()
             });
+            if text.is_none() {
+                answer.flags = answer.flags | carried;
+            }
+            if !runs {
+                // What was missed may be the execution that would tell it.
+                let missed = |flags, pending: &Pending| flags | pending.flags;
+                answer.flags = group.iter().fold(answer.flags, missed);
+            }
             emit::exchange(self.namespace.as_deref(), pending, &answer, &text, cx);
         }
         if let Some(Item::Parse {
@@ -316,8 +348,9 @@ impl Postgres {
         match item {
             Item::Query(text) => text.clone(),
             Item::Parse { name, text } => {
-                if let Some(name) = name {
-                    intended.set_statement(name, text.clone());
+                match name {
+                    Some(name) => intended.set_statement(name, text.clone()),
+                    None => intended.set_any(),
                 }
                 text.clone()
             }
@@ -326,13 +359,18 @@ impl Postgres {
                 statement: name,
             } => {
                 let text = statement(self, intended, name);
-                if let Some(portal) = portal {
-                    intended.set_portal(portal, text.clone());
+                match portal {
+                    Some(portal) => intended.set_portal(portal, text.clone()),
+                    None => intended.set_any(),
                 }
                 text
             }
             Item::DescribeStatement(name) => statement(self, intended, name),
             Item::DescribePortal(name) | Item::Execute(name) => portal(self, intended, name),
+            Item::Lost => {
+                intended.set_any();
+                None
+            }
             _ => None,
         }
     }

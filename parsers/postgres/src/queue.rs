@@ -74,6 +74,10 @@ pub(crate) struct Answer {
     /// A result with columns was announced or read.
     pub(crate) result: bool,
     pub(crate) affected: Option<u64>,
+    /// Messages of it were lost: what was counted is not all.
+    pub(crate) incomplete: bool,
+    /// What the last command's tag counts.
+    pub(crate) count: Option<u64>,
     pub(crate) commands: u32,
     /// One of several commands before the last took names from statements.
     pub(crate) deallocates: bool,
@@ -103,6 +107,8 @@ pub(crate) struct Failure {
 pub(crate) struct Intended {
     statements: Vec<(Box<[u8]>, Known)>,
     portals: Vec<(Box<[u8]>, Known)>,
+    /// A name was not seen: any may have been given another text.
+    any: bool,
 }
 
 /// Names whose intended texts are kept while a group is walked; those beyond are unknown.
@@ -110,11 +116,18 @@ const INTENDED: usize = 64;
 
 impl Intended {
     pub(crate) fn statement(&self, name: &[u8]) -> Option<Known> {
-        find(&self.statements, name)
+        find(&self.statements, name).or_else(|| self.any.then_some(None))
     }
 
     pub(crate) fn portal(&self, name: &[u8]) -> Option<Known> {
-        find(&self.portals, name)
+        find(&self.portals, name).or_else(|| self.any.then_some(None))
+    }
+
+    /// A name was given a text, and it is not known which.
+    pub(crate) fn set_any(&mut self) {
+        self.statements.clear();
+        self.portals.clear();
+        self.any = true;
     }
 
     pub(crate) fn set_statement(&mut self, name: &[u8], text: Known) {

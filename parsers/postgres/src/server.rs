@@ -5,7 +5,7 @@ use wirespan_sdk::{Context, Flags};
 use crate::connection::{Postgres, Step, Trust};
 use crate::emit;
 use crate::lane::Message;
-use crate::limits::UNFINISHED_AFTER;
+use crate::limits::{IDLE_QUEUE, UNFINISHED_AFTER};
 use crate::queue::{Answer, Failure, Item, Pending};
 use crate::wire::{self, sqlstate};
 
@@ -66,7 +66,7 @@ impl Postgres {
             Turn::Failed => {
                 let answer = std::mem::take(&mut self.answer);
                 let sent = self.queue.len();
-                self.failure = Some(Failure { answer, sent });
+                self.failure = Some(Box::new(Failure { answer, sent }));
                 Step::On
             }
             Turn::Over => {
@@ -156,6 +156,7 @@ impl Postgres {
         cx: &mut Context<'_>,
     ) {
         self.note_deallocation(&answer);
+        self.carried = self.carried | pending.flags | answer.flags;
         let namespace = self.namespace.as_deref();
         match &pending.item {
             Item::Query(text) => {
@@ -170,8 +171,14 @@ impl Postgres {
                 emit::exchange(namespace, &pending, &answer, &None, cx);
             }
             Item::Execute(portal) => {
-                answer.result |= matches!(&*answer.command, b"SELECT" | b"FETCH" | b"SHOW");
+                // CREATE TABLE AS has the tag of the SELECT in it, and returns nothing.
+                let counted = answer.count.is_none_or(|count| count == answer.rows);
+                let returns = matches!(&*answer.command, b"SELECT" | b"FETCH" | b"SHOW");
+                answer.result |= returns && counted;
                 let text = portal.as_ref().and_then(|name| self.portals.get(name));
+                if text.is_none() {
+                    answer.flags = answer.flags | self.carried;
+                }
                 emit::exchange(namespace, &pending, &answer, &text, cx);
             }
             Item::Parse {
@@ -211,8 +218,12 @@ impl Postgres {
         self.confirmed = true;
         self.logged_in = true;
         self.out_of_step = 0;
+        self.carried = Flags::empty();
         if !matches!(body.and_then(|body| body.first()), Some(b'T' | b'E')) {
             self.portals.clear(); // portals end with their transaction
+        }
+        if self.queue.is_empty() {
+            self.queue.shrink_to(IDLE_QUEUE);
         }
     }
 
@@ -228,7 +239,7 @@ impl Postgres {
         {
             group.push(pending);
         }
-        let failure = self.failure.take();
+        let failure = self.failure.take().map(|failure| *failure);
         self.report_group(&group, failure, Flags::NO_RESPONSE, message.end, cx);
         self.ready(body);
         Step::On
@@ -278,9 +289,11 @@ fn note_command(answer: &mut Answer, body: Option<&[u8]>) {
     answer.commands = answer.commands.saturating_add(1);
     let Some((command, count)) = body.and_then(wire::tag) else {
         answer.command = Box::default();
+        answer.count = None;
         return;
     };
     answer.copy_in = false;
+    answer.count = count;
     if let Some(count) = count
         && matches!(
             command,
