@@ -242,7 +242,7 @@ impl Generator {
                 2 if escapes => out.push_str("\\\\"),
                 2 => out.push('\\'),
                 3 if escapes => out.push_str("\\n"),
-                4 => out.push_str("ü"),
+                4 => out.push('ü'),
                 5 => out.push(if quote == '"' { '\'' } else { '"' }),
                 _ => {}
             }
