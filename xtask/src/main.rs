@@ -2,6 +2,7 @@
 
 mod build;
 mod command;
+mod fuzz;
 mod kernels;
 mod programs;
 mod setup;
@@ -43,6 +44,12 @@ enum Task {
     Demo(programs::Options),
     /// Set up, build, and measure; results go to target/bench
     Bench(programs::Options),
+    /// Set up, build, and ask who takes a million damaged beginnings of many protocols
+    Recognition(programs::Options),
+    /// Set up, build, and hold the spans of captures against those of the same bytes cut and lost
+    Invariance(programs::Options),
+    /// Run every fuzz target in turn
+    Fuzz(fuzz::Options),
     /// Capture one HTTP exchange on other kernels, each booted in a virtual machine
     Kernels(kernels::Options),
 }
@@ -71,6 +78,9 @@ fn run(task: &Task, terminal: &Terminal) -> anyhow::Result<ExitCode> {
         Task::Test(options) => test::run(options, &workspace, terminal),
         Task::Demo(options) => programs::run("demo", options, &workspace, terminal),
         Task::Bench(options) => programs::run("bench", options, &workspace, terminal),
+        Task::Recognition(options) => programs::run("recognition", options, &workspace, terminal),
+        Task::Invariance(options) => programs::run("invariance", options, &workspace, terminal),
+        Task::Fuzz(options) => fuzz::run(options, &workspace, terminal),
         Task::Kernels(options) => kernels::run(options, &workspace, terminal),
     }
 }

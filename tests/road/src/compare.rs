@@ -176,6 +176,8 @@ fn says_no_more(span: &Span, of: &Span) -> Result<(), String> {
     for attribute in &span.attributes {
         let name = &*attribute.field.name;
         let mut said = of.attribute(name) == Some(&attribute.value);
+        // Bytes on the wire, as far as they are known.
+        said |= matches!(name, "wirespan.request.size" | "wirespan.response.size");
         // Only its greeting tells MariaDB from MySQL.
         said |= name == "db.system.name"
             && attribute.value.as_text() == Some("mysql")

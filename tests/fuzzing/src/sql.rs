@@ -1,0 +1,55 @@
+//! Statements.
+
+use wirespan_sql::{Dialect, SUMMARY_CHARACTERS, read};
+
+const DIALECTS: [Dialect; 2] = [Dialect::MySql, Dialect::Postgres];
+
+/// The first byte says whether the text is complete, and puts a mark into it that must not be seen
+/// again: a literal between quotes that nothing before it has opened.
+pub(crate) fn run(input: &[u8]) {
+    let Some((&how, rest)) = input.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(rest);
+    for dialect in DIALECTS {
+        let statement = read(&text, dialect, how & 1 == 0);
+        assert!(
+            statement.summary.chars().count() <= SUMMARY_CHARACTERS,
+            "a summary of {} characters",
+            statement.summary.chars().count()
+        );
+        assert!(
+            statement.text.len() <= text.len() + 1,
+            "the text grew from {} to {} bytes",
+            text.len(),
+            statement.text.len()
+        );
+        // A number or a string in front of everything is a literal whatever follows.
+        let marked = format!("SELECT 8675309, 'zxcvbnmq' {text}");
+        let statement = read(&marked, dialect, how & 1 == 0);
+        for mark in ["8675309", "zxcvbnmq"] {
+            assert!(
+                text.contains(mark) || !statement.text.contains(mark),
+                "a literal is left: {}",
+                statement.text
+            );
+        }
+    }
+}
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    [
+        "SELECT id, name FROM users WHERE id = 7 AND name = 'a\\'b'",
+        "insert into t (a, b) values (1, 0xff), (-2.5e3, x'00')",
+        "select $$text$$, $a$x$a$, E'\\n', U&'d\\0061t' from \"T\" where a::int = $1",
+        "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/ select 1",
+        "select 1 -- comment\n; # other\ndelete from `a`.`b` where c = \"d\"",
+        "with x as (select 1) update y set z = null where q in (1,2,3)",
+        "call shop.restock(1, 'a')",
+        "/*!50000 select */ 1 /* open",
+        "select 'unterminated",
+    ]
+    .iter()
+    .flat_map(|text| [0_u8, 1].map(|how| [&[how], text.as_bytes()].concat()))
+    .collect()
+}
