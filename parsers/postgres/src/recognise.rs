@@ -90,7 +90,9 @@ fn from_client(bytes: &[u8]) -> Look {
         let complete = after.is_some();
         match header {
             b'Q' if !is_statement(body, complete) => return Look::No,
-            b'Q' if complete => return Look::Yes(LIKELY),
+            // Others have a `Q` and a short length in front too: what follows has to fit as well.
+            b'Q' if after.is_some_and(goes_on) => return Look::Yes(LIKELY),
+            b'Q' if complete => return Look::No,
             b'P' if !is_parse(body, complete) => return Look::No,
             b'P' => extended |= complete,
             b'S' if extended => return Look::Yes(LIKELY),
@@ -148,6 +150,11 @@ fn message(
         Read::Incomplete => Err(Look::Undecided),
         Read::Invalid => Err(Look::No),
     }
+}
+
+/// Nothing, or the beginning of a message of the client.
+fn goes_on(after: &[u8]) -> bool {
+    !matches!(client_header(after), Read::Invalid)
 }
 
 /// Parameters are pairs of texts, and the first name is one of a setting.

@@ -65,6 +65,8 @@ fn nothing_else_is() {
         b"Q\x00\x00\x00\x08abc\x01\x00",
         b"D\x7f\xff\xff\xff\x00\x00",
         b"INFO {\"server_id\":\"x\"}\r\n",
+        // MongoDB: a message of 81 bytes, the fifth.
+        b"Q\0\0\0\x06\0\0\0\0\0\0\0\xdd\x07\0\0",
     ];
     for bytes in others {
         let shown = String::from_utf8_lossy(bytes);

@@ -4,7 +4,8 @@
 //! a parser gives back what is its own; or the first exchange is complete and nobody has taken it.
 //! Damaged bytes may be taken by nobody. That they are taken by the parser of the protocol they were
 //! damaged from is right, whatever was done to them; that any other one takes them is wrong, for
-//! none of the changes can make one protocol of another.
+//! no change makes one protocol of another, with one exception: a byte of HTTP/2's preface makes a
+//! request of HTTP/1 of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -89,7 +90,9 @@ impl Report {
         let taken = finding.taken.iter().any(is_own);
         tally.own += u64::from(taken);
         tally.nobody += u64::from(finding.taken.is_empty() && !finding.encrypted);
-        let what = if let Some(other) = finding.taken.iter().find(|name| !is_own(name)) {
+        let is_wrong =
+            |name: &&String| !is_own(name) && !(name.as_str() == "http" && shown.is_http());
+        let what = if let Some(other) = finding.taken.iter().find(is_wrong) {
             format!("{other} took it")
         } else if complete && !taken && own.is_some() {
             "nobody took it".to_owned()
@@ -114,6 +117,21 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
+    /// One changed byte makes a request of HTTP/1 of the preface of HTTP/2.
+    fn is_http(&self) -> bool {
+        let is_request = |bytes: &[u8]| {
+            [b"PRI * HTTP/1.0\r\n", b"PRI * HTTP/1.1\r\n"]
+                .iter()
+                .any(|line| bytes.starts_with(*line))
+        };
+        !self.intact
+            && self
+                .conversation
+                .turns
+                .iter()
+                .any(|turn| is_request(&turn.bytes))
+    }
+
     fn describe(&self) -> String {
         let mut text = format!(
             "{:?}, {}, {:?}\n",
