@@ -23,6 +23,8 @@ pub(crate) struct Frames {
     raw: u64,
     seen: u64,
     frame: Option<Frame>,
+    /// Of the last frame, since frames were found.
+    sequence: Option<u8>,
     /// Position of the first byte of `bytes`.
     position: u64,
     /// What was decompressed and is not consumed.
@@ -54,6 +56,7 @@ impl Frames {
             raw,
             seen: raw,
             frame: None,
+            sequence: None,
             position: raw,
             bytes: Vec::new(),
             stretches: Vec::new(),
@@ -71,6 +74,7 @@ impl Frames {
     fn forget(&mut self) {
         self.position = self.end();
         self.frame = None;
+        self.sequence = None;
         self.bytes = Vec::new();
         self.stretches = Vec::new();
     }
@@ -112,7 +116,7 @@ impl Frames {
             if last {
                 self.frame = None;
             }
-            return if lost > 0 { Err(lost) } else { Ok(!last) };
+            return if lost > 0 { Err(lost) } else { Ok(false) };
         }
         frame.left = frame.left.saturating_sub(made);
         if made > 0 {
@@ -243,7 +247,8 @@ impl Mysql {
             return;
         }
         if side == Side::Server {
-            let between = self.client.is_at_boundary();
+            let between = self.client.is_at_boundary()
+                && self.client.frames.as_ref().is_some_and(|f| f.is_between());
             if self.trust == Trust::Trial && !self.confirmed && !between {
                 self.fall_out(cx);
             }
@@ -329,12 +334,22 @@ impl Mysql {
             };
             let len = u32::from_le_bytes([a, b, c, 0]);
             let plain = u32::from_le_bytes([d, e, f, 0]);
-            let begins_turn = side == Side::Client && self.trust == Trust::Trial;
-            if len == 0 || begins_turn && !self.confirmed && sequence != 0 {
+            let trial = self.trust == Trust::Trial && !self.confirmed;
+            let fits = match frames.sequence {
+                _ if len == 0 => false,
+                None if side == Side::Client && trial => match is_frame(input.from(frames.raw)) {
+                    Some(fits) => fits,
+                    None => return Step::More(frames.raw.saturating_add(FRAME_HEADER + 5)),
+                },
+                Some(last) if trial => sequence == 0 || sequence == last.wrapping_add(1),
+                _ => true,
+            };
+            if !fits {
                 frames.seek = true;
                 frames.forget();
                 return self.fall_out(cx);
             }
+            frames.sequence = Some(sequence);
             let start = frames.raw.saturating_add(FRAME_HEADER);
             let bytes = FRAME_HEADER.saturating_add(u64::from(len));
             let total = u64::from(if plain == 0 { len } else { plain });
@@ -407,6 +422,9 @@ impl Mysql {
             return;
         };
         let end = gap.end();
+        if side == Side::Server {
+            self.last_side = Some(side);
+        }
         frames.seen = frames.seen.max(end.unwrap_or(0));
         match (end, &mut frames.frame) {
             (Some(end), Some(frame)) if end <= frame.end => {

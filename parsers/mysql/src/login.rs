@@ -91,22 +91,18 @@ impl Mysql {
             Ok(taken) => taken,
             Err(step) => return step,
         };
-        match body.first() {
-            Some(0) => {
-                let Some(ending) = wire::ending(body, header.len) else {
-                    return Step::On;
-                };
-                if let Some(schema) = ending.schema {
-                    self.namespace = name(Some(schema));
-                }
-                self.phase = Phase::Commands;
-                let compressed = capability::COMPRESS | capability::ZSTD;
-                if self.agreed_on(compressed) == Some(true) {
-                    self.compress(self.client.position, *at);
-                }
+        // Whatever else it says is for the client alone; after an error it closes.
+        if body.first() == Some(&0)
+            && let Some(ending) = wire::ending(body, header.len)
+        {
+            if let Some(schema) = ending.schema {
+                self.namespace = name(Some(schema));
             }
-            // Whatever else is for the client alone; after an error the server closes.
-            _ => {}
+            self.phase = Phase::Commands;
+            let compressed = capability::COMPRESS | capability::ZSTD;
+            if self.agreed_on(compressed) == Some(true) {
+                self.compress(self.client.position, *at);
+            }
         }
         Step::On
     }

@@ -115,6 +115,11 @@ impl Mysql {
     /// Bytes that will never come.
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
         let end = gap.end();
+        if side == Side::Server {
+            // It spoke: what the client says next begins a command. So may what follows a gap of
+            // the client's, which is tried.
+            self.last_side = Some(side);
+        }
         let lane = self.lane(side);
         lane.time = lane.time.max(gap.time);
         let pending = lane.pending.take();

@@ -58,8 +58,10 @@ impl Mysql {
             }
         }
         let lost = self.trust == Trust::Lost;
-        let (kind, sequence) = match self.queue.front() {
-            Some(front) if front.kind != Kind::Lost && !lost => (front.kind, front.sequence),
+        let (kind, sequence, asked) = match self.queue.front() {
+            Some(front) if front.kind != Kind::Lost && !lost => {
+                (front.kind, front.sequence, front.start)
+            }
             None if self.trust == Trust::Sure => return Step::Hold,
             _ => return self.orphan(header, view, at),
         };
@@ -73,6 +75,10 @@ impl Mysql {
             };
         }
         let began = self.answer.start != 0;
+        if !began && !failed && view.begins(*at) < asked {
+            // It answers something else, that was asked before.
+            return self.fall_out(cx);
+        }
         let before = if began && self.answer.stage != Stage::File {
             self.server.sequence
         } else {
