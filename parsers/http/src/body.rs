@@ -1,13 +1,13 @@
 //! The body of a message: known by its length, in chunks, or up to the end of the stream.
 
 use memchr::memchr;
-use wirespan_sdk::Input;
 
 use crate::head::trim;
 use crate::limits::{CHUNK_LINE_BYTES, HEADER_LINES};
+use crate::lines::Lines;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// Bytes up to a position.
     Length(u64),
     /// The line with the size of the next chunk.
@@ -24,17 +24,17 @@ pub(crate) enum Part {
 
 /// A body being read.
 #[derive(Debug, Default)]
-pub(crate) struct Body {
-    pub(crate) part: Part,
+pub struct Body {
+    pub part: Part,
     /// Where it begins.
-    pub(crate) start: u64,
+    pub start: u64,
     /// Bytes of content so far, without the framing.
-    pub(crate) size: u64,
+    pub size: u64,
 }
 
 /// How far a body could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     More,
     /// Nothing below this position is of interest.
     Skip(u64),
@@ -46,7 +46,7 @@ pub(crate) enum Progress {
 }
 
 impl Body {
-    pub(crate) fn new(part: Part, start: u64) -> Self {
+    pub fn new(part: Part, start: u64) -> Self {
         Self {
             part,
             start,
@@ -54,13 +54,16 @@ impl Body {
         }
     }
 
-    /// Reads on at `at`.
-    pub(crate) fn advance(&mut self, input: &Input<'_>, at: &mut u64) -> Progress {
+    /// Reads on in `bytes`, which stand at `at`; `at` goes on to where the body is read.
+    pub fn advance(&mut self, bytes: &[u8], at: &mut u64) -> Progress {
+        let begin = *at;
+        let end_of_bytes = begin.saturating_add(bytes.len() as u64);
         loop {
-            let bytes = input.from(*at);
+            let passed = usize::try_from(at.saturating_sub(begin)).unwrap_or(usize::MAX);
+            let bytes = bytes.get(passed..).unwrap_or_default();
             match self.part {
                 Part::Length(end) | Part::Chunk(end) => {
-                    let to = end.min(input.end()).max(*at);
+                    let to = end.min(end_of_bytes).max(*at);
                     self.size = self.size.saturating_add(to - *at);
                     *at = to;
                     if to < end {
@@ -73,7 +76,7 @@ impl Body {
                 }
                 Part::UntilClose => {
                     self.size = self.size.saturating_add(bytes.len() as u64);
-                    *at = input.end();
+                    *at = end_of_bytes;
                     return Progress::Skip(u64::MAX);
                 }
                 Part::ChunkEnd => {
@@ -87,18 +90,14 @@ impl Body {
                     self.part = Part::ChunkSize;
                 }
                 Part::ChunkSize => {
-                    let line = bytes.get(..CHUNK_LINE_BYTES).unwrap_or(bytes);
-                    let Some(end) = memchr(b'\n', line) else {
-                        return match bytes.get(CHUNK_LINE_BYTES) {
-                            Some(_) => Progress::TooLong("chunk line too long"),
-                            None => Progress::More,
-                        };
+                    let line = match line(bytes, at, "chunk line too long") {
+                        Ok(line) => line,
+                        Err(progress) => return progress,
                     };
-                    let size = match chunk_size(bytes.get(..end).unwrap_or_default()) {
+                    let size = match chunk_size(line) {
                         Ok(size) => size,
                         Err(reason) => return Progress::Broken(reason),
                     };
-                    *at = at.saturating_add(end as u64 + 1);
                     self.part = match at.checked_add(size) {
                         _ if size == 0 => Part::Trailers(0),
                         Some(end) if end < u64::MAX => Part::Chunk(end),
@@ -106,22 +105,15 @@ impl Body {
                     };
                 }
                 Part::Trailers(count) => {
-                    let line = bytes.get(..CHUNK_LINE_BYTES).unwrap_or(bytes);
-                    let Some(end) = memchr(b'\n', line) else {
-                        return match bytes.get(CHUNK_LINE_BYTES) {
-                            Some(_) => Progress::TooLong("trailer too long"),
-                            None => Progress::More,
-                        };
-                    };
-                    let line = bytes.get(..end).unwrap_or_default();
-                    *at = at.saturating_add(end as u64 + 1);
-                    if matches!(line, [] | [b'\r']) {
-                        return Progress::Done;
+                    match line(bytes, at, "trailer too long") {
+                        Ok([] | [b'\r']) => return Progress::Done,
+                        Ok(_) => {}
+                        Err(progress) => return progress,
                     }
                     if count >= HEADER_LINES {
                         return Progress::TooLong("too many trailers");
                     }
-                    self.part = Part::Trailers(count + 1);
+                    self.part = Part::Trailers(count.saturating_add(1));
                 }
             }
         }
@@ -142,6 +134,20 @@ impl Body {
             _ => None,
         }
     }
+}
+
+/// The line that `bytes` begin with, without its line feed; `at` goes on behind it. Where it has not
+/// ended: that more is needed, or `too_long`.
+fn line<'a>(bytes: &'a [u8], at: &mut u64, too_long: &'static str) -> Result<&'a [u8], Progress> {
+    let mut lines = Lines::new(bytes.get(..CHUNK_LINE_BYTES).unwrap_or(bytes));
+    let Some(line) = lines.next() else {
+        return Err(match bytes.get(CHUNK_LINE_BYTES) {
+            Some(_) => Progress::TooLong(too_long),
+            None => Progress::More,
+        });
+    };
+    *at = at.saturating_add(lines.end() as u64);
+    Ok(line)
 }
 
 /// `1*HEXDIG` and what may follow it (RFC 9112, 7.1). White space before an extension is accepted

@@ -13,6 +13,7 @@ mod fields;
 mod head;
 mod limits;
 mod line;
+mod lines;
 mod loss;
 mod queue;
 mod recognise;
@@ -20,5 +21,18 @@ mod request;
 mod response;
 
 pub use connection::Http;
+
+/// The readers of what stands on the wire, for fuzzing them on their own. They keep no promise: only
+/// [`Http`] is for use.
+#[doc(hidden)]
+pub mod wire {
+    pub use crate::body::{Body, Part, Progress};
+    pub use crate::head::{Ambiguity, Coding, Extent, Head, Line, Name};
+    pub use crate::line::{
+        Parsed, RequestLine, StatusLine, long_request_line, odd_status_line, request_line,
+        status_line,
+    };
+    pub use crate::lines::Lines;
+}
 
 wirespan_sdk::export!(Http);

@@ -1,12 +1,13 @@
 //! The first line of a message.
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 use crate::limits::{HEAD_BYTES, METHOD_BYTES, TARGET_BYTES};
+use crate::lines::Lines;
 
 /// What could be read of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed<T> {
+pub enum Parsed<T> {
     /// The bytes could be the beginning of one.
     Incomplete,
     Invalid,
@@ -15,22 +16,22 @@ pub(crate) enum Parsed<T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestLine<'a> {
-    pub(crate) method: &'a [u8],
-    pub(crate) target: &'a [u8],
+pub struct RequestLine<'a> {
+    pub method: &'a [u8],
+    pub target: &'a [u8],
     /// The `x` of `HTTP/1.x`.
-    pub(crate) minor: u8,
+    pub minor: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StatusLine {
-    pub(crate) minor: u8,
-    pub(crate) status: u16,
+pub struct StatusLine {
+    pub minor: u8,
+    pub status: u16,
 }
 
 /// `method SP target SP HTTP/1.x` (RFC 9112, 3). A target with spaces in it is taken as it is:
 /// servers answer it, if only with 400.
-pub(crate) fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
+pub fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
     let bytes = within_limit(bytes);
     let token = bytes
         .iter()
@@ -52,7 +53,8 @@ pub(crate) fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
     if method.is_empty() {
         return Parsed::Invalid;
     }
-    let Some(end) = memchr(b'\n', rest) else {
+    let mut lines = Lines::new(rest);
+    let Some(line) = lines.next() else {
         let printable = rest
             .strip_suffix(b"\r")
             .unwrap_or(rest)
@@ -64,17 +66,15 @@ pub(crate) fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
             Parsed::Invalid
         };
     };
-    let line = rest.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
-    let Some(space) = memrchr(b' ', line) else {
+    let Some((target, version)) = line.split_last_chunk::<9>() else {
         return Parsed::Invalid;
     };
-    let (target, version) = line.split_at(space);
+    let Some(minor) = minor_version(*version) else {
+        return Parsed::Invalid;
+    };
     let target = target.trim_ascii();
-    let Some(minor) = version.get(1..).and_then(minor_version) else {
-        return Parsed::Invalid;
-    };
-    if target.is_empty() || target.iter().any(|&b| b < b' ') {
+    if target.is_empty() || has_control(target) {
         return Parsed::Invalid;
     }
     Parsed::Line(
@@ -83,40 +83,53 @@ pub(crate) fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
             target,
             minor,
         },
-        method_len + 1 + end + 1,
+        method_len.saturating_add(1).saturating_add(lines.end()),
     )
 }
 
 /// `HTTP/1.x NNN reason` (RFC 9112, 4).
-pub(crate) fn status_line(bytes: &[u8]) -> Parsed<StatusLine> {
-    const SHAPE: &[u8] = b"HTTP/1.0 000";
-    let fits = bytes.iter().zip(SHAPE).all(|(&byte, &shape)| match shape {
-        b'0' => byte.is_ascii_digit(),
-        shape => byte == shape,
-    });
-    if !fits {
-        return Parsed::Invalid;
-    }
-    let (Some(&minor), Some(&[a, b, c])) = (bytes.get(7), bytes.get(9..12)) else {
-        return Parsed::Incomplete;
+pub fn status_line(bytes: &[u8]) -> Parsed<StatusLine> {
+    let Some(line) = bytes.first_chunk::<12>() else {
+        return match could_be_status_line(bytes) {
+            true => Parsed::Incomplete,
+            false => Parsed::Invalid,
+        };
     };
-    let status = [a, b, c]
-        .iter()
-        .fold(0, |n: u16, d| n * 10 + u16::from(d.wrapping_sub(b'0')));
-    if !matches!(bytes.get(12), None | Some(b' ' | b'\r' | b'\n')) || status < 100 {
+    let [h, t1, t2, p, slash, one, dot, minor, space, a, b, c] = *line;
+    let digit = |byte: u8| byte.wrapping_sub(b'0');
+    let fits = u64::from_ne_bytes([h, t1, t2, p, slash, one, dot, space])
+        == u64::from_ne_bytes(*b"HTTP/1. ")
+        && [minor, a, b, c]
+            .map(digit)
+            .iter()
+            .fold(0, |most, &d| d.max(most))
+            <= 9;
+    if !fits || digit(a) == 0 || !matches!(bytes.get(12), None | Some(b' ' | b'\r' | b'\n')) {
         return Parsed::Invalid;
     }
-    let minor = minor.wrapping_sub(b'0');
-    let bytes = within_limit(bytes);
-    match memchr(b'\n', bytes) {
-        Some(end) => Parsed::Line(StatusLine { minor, status }, end + 1),
+    let status = [a, b, c].map(digit).iter().fold(0, |n: u16, &d| {
+        n.wrapping_mul(10).wrapping_add(u16::from(d))
+    });
+    let minor = digit(minor);
+    let mut lines = Lines::new(within_limit(bytes));
+    match lines.next() {
+        Some(_) => Parsed::Line(StatusLine { minor, status }, lines.end()),
         None => Parsed::Incomplete,
     }
 }
 
+/// Whether these few bytes can become a status line.
+fn could_be_status_line(bytes: &[u8]) -> bool {
+    const SHAPE: &[u8] = b"HTTP/1.0 000";
+    bytes.iter().zip(SHAPE).all(|(&byte, &shape)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        shape => byte == shape,
+    })
+}
+
 /// A status line with an odd version or odd space before the status: some clients take it, so it
 /// counts where a response is awaited, but nobody agrees on what follows.
-pub(crate) fn odd_status_line(bytes: &[u8]) -> Option<(u16, usize)> {
+pub fn odd_status_line(bytes: &[u8]) -> Option<(u16, usize)> {
     let end = memchr(b'\n', within_limit(bytes))?;
     let line = bytes.get(..end)?.strip_prefix(b"HTTP/")?;
     let version = line
@@ -141,11 +154,22 @@ pub(crate) fn odd_status_line(bytes: &[u8]) -> Option<(u16, usize)> {
     Some((status, end + 1))
 }
 
-fn minor_version(version: &[u8]) -> Option<u8> {
-    match version.strip_prefix(b"HTTP/1.")? {
-        [digit] if digit.is_ascii_digit() => Some(digit.wrapping_sub(b'0')),
-        _ => None,
-    }
+/// The `x` of ` HTTP/1.x`.
+fn minor_version([space, name @ .., minor]: [u8; 9]) -> Option<u8> {
+    let fits = space == b' ' && name == *b"HTTP/1." && minor.is_ascii_digit();
+    fits.then(|| minor.wrapping_sub(b'0'))
+}
+
+/// Whether there is a byte below the space in `text`.
+fn has_control(text: &[u8]) -> bool {
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = text.as_chunks::<8>();
+    let below = words.iter().fold(0, |below, word| {
+        let word = u64::from_ne_bytes(*word);
+        below | (word.wrapping_sub(SPACES) & !word)
+    });
+    below & HIGH != 0 || rest.iter().any(|&b| b < b' ')
 }
 
 /// What a first line may have of `bytes`: one that ends later is too long, however much is shown.
@@ -155,7 +179,7 @@ fn within_limit(bytes: &[u8]) -> &[u8] {
 }
 
 /// The method and the beginning of the target of a request line that is too long.
-pub(crate) fn long_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn long_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes
         .iter()
         .take(METHOD_BYTES + 1)
@@ -169,23 +193,25 @@ pub(crate) fn long_request_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `tchar` of RFC 9110, 5.6.2.
-pub(crate) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+#[inline]
+pub(crate) fn is_token(byte: u8) -> bool {
+    // A bit for each of the first 128 bytes.
+    const TOKENS: u128 = {
+        let mut tokens = 0;
+        let mut byte = 0;
+        while byte < 128u8 {
+            if byte.is_ascii_alphanumeric()
+                || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+')
+                || matches!(byte, b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+            {
+                tokens |= 1 << byte;
+            }
+            byte += 1;
+        }
+        tokens
+    };
+    const LOW: u64 = TOKENS as u64;
+    const HIGH: u64 = (TOKENS >> 64) as u64;
+    let tokens = if byte & 0x40 == 0 { LOW } else { HIGH };
+    byte < 0x80 && tokens >> (byte & 0x3f) & 1 != 0
 }

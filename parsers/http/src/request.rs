@@ -1,12 +1,11 @@
 //! The client's lane: requests.
 
-use memchr::memchr;
 use wirespan_sdk::{Context, Flags, Input, Side};
 
-use crate::body::{Body, Part, Progress};
+use crate::body::{Body, Progress};
 use crate::connection::{Http, State, Step};
 use crate::exchange::{Message, Method, Text, UNKNOWN_MINOR, fresh};
-use crate::head::{Coding, Head, Line, Name, is_too_long};
+use crate::head::{Extent, Head, Name, is_too_long};
 use crate::limits::{FAILED_STARTS, IN_FLIGHT, IN_FLIGHT_BYTES, TARGET_BYTES};
 use crate::line::{Parsed, RequestLine, long_request_line, request_line};
 
@@ -42,7 +41,7 @@ impl Http {
                         _ => self.client.candidate = false,
                     }
                 }
-                match self.client.body.advance(input, at) {
+                match self.client.body.advance(input.from(*at), at) {
                     Progress::More => Step::More,
                     Progress::Skip(to) => Step::Skip(to),
                     Progress::Done => {
@@ -179,33 +178,33 @@ impl Http {
             self.client.seek();
             return Step::On;
         };
-        loop {
-            let bytes = input.from(*at);
-            let Some(end) = memchr(b'\n', bytes) else {
-                if is_too_long(self.client.started, input.end()) {
-                    return self.cut_request("header too long", cx);
-                }
-                return Step::More;
-            };
-            *at = at.saturating_add(end as u64 + 1);
-            if is_too_long(self.client.started, *at) {
-                return self.cut_request("header too long", cx);
+        let mut cut = false;
+        let progress = self.client.head.read(
+            input.from(*at),
+            self.client.started,
+            at,
+            |name, value, continued| {
+                let text = match (name, continued) {
+                    (Name::Host, _) => Text::Host,
+                    (Name::UserAgent, _) => Text::UserAgent,
+                    (Name::Traceparent, false) => Text::Traceparent,
+                    _ => return,
+                };
+                cut |= !match continued {
+                    false => exchange.texts.set(text, value),
+                    true => exchange.texts.extend(text, value),
+                };
+            },
+        );
+        if cut {
+            exchange.flag(Flags::REQUEST_TRUNCATED);
+        }
+        match progress {
+            Progress::Done => {}
+            Progress::Broken(reason) | Progress::TooLong(reason) => {
+                return self.cut_request(reason, cx);
             }
-            let line = bytes.get(..end).unwrap_or_default();
-            let texts = &mut exchange.texts;
-            let whole = match self.client.head.line(line) {
-                Line::Value(Name::Host, value) => texts.set(Text::Host, value),
-                Line::Value(Name::UserAgent, value) => texts.set(Text::UserAgent, value),
-                Line::Value(Name::Traceparent, value) => texts.set(Text::Traceparent, value),
-                Line::Continued(Name::Host, value) => texts.extend(Text::Host, value),
-                Line::Continued(Name::UserAgent, value) => texts.extend(Text::UserAgent, value),
-                Line::Value(..) | Line::Continued(..) | Line::Other => true,
-                Line::End => break,
-                Line::TooMany => return self.cut_request("too many headers", cx),
-            };
-            if !whole {
-                exchange.flag(Flags::REQUEST_TRUNCATED);
-            }
+            Progress::More | Progress::Skip(_) => return Step::More,
         }
         self.client.position = *at;
         self.client.time = input.time_at(at.saturating_sub(1));
@@ -223,29 +222,20 @@ impl Http {
             return self.give_up("too many bytes of requests in flight", cx);
         }
         let head = &self.client.head;
-        let length = head.content_length;
-        let part = match (head.ambiguous, head.coding, length) {
-            (Some(ambiguity), ..) => return self.stop_requests(ambiguity.reason(), cx),
+        let part = match head.extent(at) {
             // What follows a CONNECT is the tunnel's (RFC 9110, 9.3.6).
-            _ if exchange.method == Method::Connect => None,
-            (_, Coding::Other, _) => {
+            _ if exchange.method == Method::Connect && head.ambiguous.is_none() => None,
+            Extent::Unclear(reason) => return self.stop_requests(reason, cx),
+            Extent::Coded => {
                 return self.stop_requests("request with an unknown transfer coding", cx);
             }
-            (_, Coding::Chunked, _) if head.minor == 0 => {
-                return self.stop_requests("transfer coding in HTTP/1.0", cx);
-            }
-            (_, Coding::Chunked, _) => Some(Part::ChunkSize),
-            (_, Coding::None, None) => None,
-            (_, Coding::None, Some(0)) => {
+            Extent::TooLarge => return self.stop_requests("content length too large", cx),
+            Extent::Unsaid => None,
+            Extent::Empty => {
                 exchange.request_body = Some(0);
                 None
             }
-            (_, Coding::None, Some(length)) => {
-                match at.checked_add(length).filter(|&end| end < u64::MAX) {
-                    Some(end) => Some(Part::Length(end)),
-                    None => return self.stop_requests("content length too large", cx),
-                }
-            }
+            Extent::Known(part) => Some(part),
         };
         let Some(part) = part else {
             self.finish_request(cx);

@@ -6,7 +6,7 @@ use wirespan_sdk::{Context, Flags, Input, Side};
 use crate::body::{Body, Part, Progress};
 use crate::connection::{Http, State, Step};
 use crate::exchange::{Exchange, Message, Method, Text, UNKNOWN_MINOR, fresh};
-use crate::head::{Ambiguity, Coding, Head, Line, Name, is_too_long};
+use crate::head::{Ambiguity, Extent, Head, Name, is_too_long};
 use crate::limits::FAILED_STARTS;
 use crate::line::{Parsed, StatusLine, odd_status_line, status_line};
 
@@ -183,46 +183,32 @@ impl Http {
     }
 
     fn response_head(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
-        loop {
-            let bytes = input.from(*at);
-            let Some(end) = memchr(b'\n', bytes) else {
-                if is_too_long(self.server.started, input.end()) {
-                    self.read_to(input, *at);
-                    return self.break_response("header too long", cx);
-                }
-                return Step::More;
-            };
-            let line = bytes.get(..end).unwrap_or_default();
-            let next = at.saturating_add(end as u64 + 1);
-            if is_too_long(self.server.started, next) {
+        let mut exchange = self.queue.front_mut();
+        let bytes = input.from(*at);
+        let progress =
+            self.server
+                .head
+                .read(bytes, self.server.started, at, |name, value, continued| {
+                    // The protocol that a 101 names is told to whoever goes on.
+                    if name == Name::Upgrade
+                        && !continued
+                        && let Some(exchange) = exchange.as_deref_mut()
+                        && exchange.status == 101
+                    {
+                        // A name that is too long is none that is known: what follows is recognised.
+                        let _ = exchange.texts.set(Text::Upgrade, value);
+                    }
+                });
+        match progress {
+            Progress::Done => {}
+            Progress::Broken(reason) | Progress::TooLong(reason) => {
                 self.read_to(input, *at);
-                return self.break_response("header too long", cx);
+                return self.break_response(reason, cx);
             }
-            *at = next;
-            match self.server.head.line(line) {
-                Line::Value(Name::Upgrade, value) => self.remember_upgrade(value),
-                Line::Value(..) | Line::Continued(..) | Line::Other => {}
-                Line::End => break,
-                Line::TooMany => {
-                    self.read_to(input, *at);
-                    return self.break_response("too many headers", cx);
-                }
-            }
+            Progress::More | Progress::Skip(_) => return Step::More,
         }
         self.read_to(input, *at);
         self.response_framing(*at, cx)
-    }
-
-    /// The protocol that a 101 names is told to whoever goes on.
-    fn remember_upgrade(&mut self, value: &[u8]) {
-        if let Some(exchange) = self
-            .queue
-            .front_mut()
-            .filter(|exchange| exchange.status == 101)
-        {
-            // A name that is too long is none that is known: what follows is recognised.
-            let _ = exchange.texts.set(Text::Upgrade, value);
-        }
     }
 
     /// The head is complete: how long is the body (RFC 9112, 6.3)?
@@ -242,32 +228,21 @@ impl Http {
         if tunnel || exchange.status == 101 {
             return self.hand_over(at, cx);
         }
-        let head = &self.server.head;
         let bodiless = exchange.method == Method::Head || matches!(exchange.status, 204 | 304);
-        let part = match (head.ambiguous, head.coding, head.content_length) {
+        let part = match self.server.head.extent(at) {
             _ if bodiless => None,
-            (Some(ambiguity), ..) => {
-                exchange.last = Some(ambiguity.reason());
+            Extent::Unclear(reason) => {
+                exchange.last = Some(reason);
                 Some(Part::UntilClose)
             }
-            // Some receivers read the chunks, some do not know of them.
-            (None, Coding::Chunked, _) if self.server.head.minor == 0 => {
-                exchange.last = Some("transfer coding in HTTP/1.0");
-                Some(Part::UntilClose)
-            }
-            (None, Coding::Chunked, _) => Some(Part::ChunkSize),
-            (None, Coding::Other, _) | (None, Coding::None, None) => Some(Part::UntilClose),
-            (None, Coding::None, Some(0)) => {
+            Extent::Coded | Extent::Unsaid => Some(Part::UntilClose),
+            Extent::Empty => {
                 // What it says of a response to a HEAD is not of its body.
                 exchange.response_body = (exchange.method != Method::Unseen).then_some(0);
                 None
             }
-            (None, Coding::None, Some(length)) => {
-                match at.checked_add(length).filter(|&end| end < u64::MAX) {
-                    Some(end) => Some(Part::Length(end)),
-                    None => return self.break_response("content length too large", cx),
-                }
-            }
+            Extent::TooLarge => return self.break_response("content length too large", cx),
+            Extent::Known(part) => Some(part),
         };
         match part {
             None => self.finish_response(cx),
@@ -296,7 +271,7 @@ impl Http {
                 Parsed::Invalid => self.server.candidate = false,
             }
         }
-        match self.server.body.advance(input, at) {
+        match self.server.body.advance(input.from(*at), at) {
             Progress::More => {
                 self.watch(cx);
                 Step::More
