@@ -1,5 +1,6 @@
 //! An exchange as a span.
 
+use memchr::{memchr, memchr2, memrchr, memrchr3};
 use wirespan_sdk::{Context, Flags, Side, SpanBuilder, Status};
 
 use crate::exchange::{Exchange, Method, Text, UNKNOWN_MINOR};
@@ -7,6 +8,7 @@ use crate::fields::{
     ERROR_TYPE, METHOD, METHOD_ORIGINAL, PATH, QUERY, REQUEST_BODY, RESPONSE_BODY, SCHEME,
     SERVER_ADDRESS, SERVER_PORT, STATUS, USER_AGENT, VERSION,
 };
+use crate::head::number;
 use crate::limits::TARGET_BYTES;
 
 /// What a span takes from its connection.
@@ -64,7 +66,13 @@ pub(crate) fn emit(exchange: &Exchange, scene: Scene, cx: &mut Context<'_>) {
     }
     // The authority of the target goes before Host (RFC 9112, 3.2.2).
     if let Some(authority) = authority.or(texts.get(Text::Host)) {
-        server(&mut span, authority);
+        let (host, port) = server(authority);
+        if !host.is_empty() {
+            span.text(SERVER_ADDRESS, host);
+        }
+        if let Some(port) = port {
+            span.integer(SERVER_PORT, i64::from(port));
+        }
     }
     if exchange.status != 0 {
         span.integer(STATUS, i64::from(exchange.status));
@@ -121,8 +129,11 @@ impl<'a> Target<'a> {
                 ..Self::default()
             };
         }
-        let (scheme, rest) =
-            absolute(target).map_or((None, target), |(scheme, rest)| (Some(scheme), rest));
+        let (scheme, rest) = match target {
+            // Nearly all.
+            [b'/', ..] => (None, target),
+            _ => absolute(target).map_or((None, target), |(scheme, rest)| (Some(scheme), rest)),
+        };
         let (authority, rest) = match scheme {
             Some(_) => {
                 let end = rest
@@ -135,10 +146,16 @@ impl<'a> Target<'a> {
             None => (None, rest),
         };
         // A fragment is not sent; where it is, it is no part of path or query.
-        let rest = rest.split(|&b| b == b'#').next().unwrap_or_default();
-        let (path, query) = match rest.iter().position(|&b| b == b'?') {
-            Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
+        let (path, query) = match memchr2(b'?', b'#', rest) {
             None => (rest, None),
+            Some(at) => {
+                let (path, rest) = rest.split_at(at);
+                let query = rest.strip_prefix(b"?").map(|query| {
+                    let end = memchr(b'#', query).unwrap_or(query.len());
+                    query.get(..end).unwrap_or_default()
+                });
+                (path, query)
+            }
         };
         // An empty path of an absolute form is `/` (RFC 9110, 4.2.3).
         let path = if path.is_empty() && scheme.is_some() {
@@ -165,28 +182,72 @@ fn absolute(target: &[u8]) -> Option<(&'static [u8], &[u8])> {
 }
 
 /// `host`, `host:port` or `[address]:port`, without the credentials before an `@`.
-fn server(span: &mut SpanBuilder<'_>, authority: &[u8]) {
-    let authority = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
-    let colon = authority.iter().rposition(|&b| b == b':');
-    let bracket = authority.iter().rposition(|&b| b == b']');
-    let (host, port) = match colon {
-        Some(at) if bracket.is_none_or(|bracket| bracket < at) => (
-            authority.get(..at).unwrap_or_default(),
-            authority.get(at + 1..).unwrap_or_default(),
-        ),
+fn server(authority: &[u8]) -> (&[u8], Option<u16>) {
+    // A colon within the brackets is one of the address, one before an `@` of the credentials.
+    let (host, port) = match memrchr3(b'@', b':', b']', authority) {
+        Some(at) if authority.get(at) == Some(&b':') => {
+            let (host, port) = authority.split_at(at);
+            (host, port.get(1..).unwrap_or_default())
+        }
         _ => (authority, &[][..]),
     };
+    let begin = memrchr(b'@', host).map_or(0, |at| at.saturating_add(1));
+    let host = host.get(begin..).unwrap_or_default();
     let host = host
         .strip_prefix(b"[")
         .and_then(|host| host.strip_suffix(b"]"))
         .unwrap_or(host);
-    if !host.is_empty() {
-        span.text(SERVER_ADDRESS, host);
+    (host, number(port).and_then(|port| u16::try_from(port).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_a_host_and_a_port() {
+        let cases: [(&str, &str, Option<u16>); 14] = [
+            ("shop.example", "shop.example", None),
+            ("shop.example:8080", "shop.example", Some(8080)),
+            ("shop.example:", "shop.example", None),
+            ("shop.example:65536", "shop.example", None),
+            ("shop.example:+80", "shop.example", None),
+            ("shop.example:8o", "shop.example", None),
+            ("[2001:db8::7]", "2001:db8::7", None),
+            ("[2001:db8::7]:443", "2001:db8::7", Some(443)),
+            ("user:secret@shop.example", "shop.example", None),
+            ("user:secret@shop.example:81", "shop.example", Some(81)),
+            ("us:er@x@[::1]:82", "::1", Some(82)),
+            (":80", "", Some(80)),
+            ("user@", "", None),
+            ("", "", None),
+        ];
+        for (authority, host, port) in cases {
+            assert_eq!(
+                server(authority.as_bytes()),
+                (host.as_bytes(), port),
+                "{authority}"
+            );
+        }
     }
-    let port = std::str::from_utf8(port)
-        .ok()
-        .and_then(|port| port.parse::<u16>().ok());
-    if let Some(port) = port {
-        span.integer(SERVER_PORT, i64::from(port));
+
+    #[test]
+    fn a_target_is_a_path_and_a_query() {
+        let cases = [
+            ("/", "/", None),
+            ("/a?b=1", "/a", Some("b=1")),
+            ("/a?", "/a", Some("")),
+            ("/a?b?c", "/a", Some("b?c")),
+            ("/a#b?c", "/a", None),
+            ("/a?b#c?d", "/a", Some("b")),
+            ("*", "*", None),
+            ("http://shop.example?b", "/", Some("b")),
+            ("HTTPS://shop.example/a#b", "/a", None),
+        ];
+        for (target, path, query) in cases {
+            let found = Target::of(Method::Get, target.as_bytes());
+            assert_eq!(found.path, Some(path.as_bytes()), "{target}");
+            assert_eq!(found.query, query.map(str::as_bytes), "{target}");
+        }
     }
 }
