@@ -22,7 +22,8 @@ pub(crate) struct Frames {
     /// On the wire: up to where it is read, and up to where it was shown.
     raw: u64,
     seen: u64,
-    frame: Option<Frame>,
+    /// The one at hand; an idle connection has none.
+    frame: Option<Box<Frame>>,
     /// Of the last frame, since frames were found.
     sequence: Option<u8>,
     /// Position of the first byte of `bytes`.
@@ -353,7 +354,7 @@ impl Mysql {
             let start = frames.raw.saturating_add(FRAME_HEADER);
             let bytes = FRAME_HEADER.saturating_add(u64::from(len));
             let total = u64::from(if plain == 0 { len } else { plain });
-            frames.frame = Some(Frame {
+            frames.frame = Some(Box::new(Frame {
                 start,
                 end: start.saturating_add(u64::from(len)),
                 first: frames.position.saturating_add(frames.bytes.len() as u64),
@@ -367,7 +368,7 @@ impl Mysql {
                 input: Vec::new(),
                 begins: input.time_at(frames.raw),
                 ends: 0,
-            });
+            }));
             frames.raw = start;
             let lane = self.lane(side);
             lane.credit = lane.credit.saturating_add(bytes);
