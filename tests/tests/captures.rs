@@ -101,7 +101,10 @@ fn paths_are_named_by_templates_unless_told_otherwise() -> Result<()> {
             Some(template) => {
                 templates += 1;
                 assert_eq!(span.name, format!("{method} {template}"));
-                assert!(!template.contains(|c: char| c.is_ascii_digit()), "{template}");
+                assert!(
+                    !template.contains(|c: char| c.is_ascii_digit()),
+                    "{template}"
+                );
             }
             None => assert_eq!(span.name, method),
         }

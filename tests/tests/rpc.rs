@@ -183,7 +183,7 @@ fn connections_older_than_the_agent_name_a_method_as_soon_as_it_is_seen() -> Res
     // What is under way when a connection is joined may be told in part.
     let first = Wish::new("Unary", &[FIRST_BYTES], 1, FIRST_BYTES);
     for (_, client) in &mut clients {
-        client.each(&[first.clone()])?;
+        client.each(std::slice::from_ref(&first))?;
     }
     let mut calls = Vec::new();
     for (library, client) in &mut clients {

@@ -70,7 +70,7 @@ pub fn judge(clock: Clock, whole: &[Told], damaged: &[Told], loss: &Loss) -> Res
     let mut later = HashSet::new();
     for (id, told) in &before {
         let found = after.get(id);
-        if found == Some(&told) {
+        if found == Some(told) {
             continue;
         }
         let span = &told.span;

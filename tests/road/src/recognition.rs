@@ -91,7 +91,7 @@ impl Report {
         tally.own += u64::from(taken);
         tally.nobody += u64::from(finding.taken.is_empty() && !finding.encrypted);
         let is_wrong =
-            |name: &&String| !is_own(name) && !(name.as_str() == "http" && shown.is_http());
+            |name: &&String| !(is_own(name) || name.as_str() == "http" && shown.is_http());
         let what = if let Some(other) = finding.taken.iter().find(is_wrong) {
             format!("{other} took it")
         } else if complete && !taken && own.is_some() {
