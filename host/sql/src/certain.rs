@@ -13,7 +13,7 @@ use crate::token::{Kind, Token};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Certain<'a> {
-    lexer: Lexer<'a>,
+    pub(crate) lexer: Lexer<'a>,
     /// Those that found the same tokens so far.
     others: [Option<Reading>; OTHERS],
     complete: bool,
@@ -72,10 +72,10 @@ fn is_possible(lexer: Lexer<'_>) -> bool {
     true
 }
 
-impl Iterator for Certain<'_> {
-    type Item = Token;
-
-    fn next(&mut self) -> Option<Token> {
+impl Certain<'_> {
+    /// The token that begins at `start`; `named` says that it is written onto a name.
+    pub(crate) fn next_at(&mut self, start: usize, named: bool) -> Option<Token> {
+        self.lexer.go_on(start, named);
         let token = self.lexer.next()?;
         if token.suspicious && self.doubtful(token) {
             self.lexer.at = self.lexer.bytes.len();

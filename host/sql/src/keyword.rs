@@ -1,45 +1,76 @@
 //! The words that mean something here.
 
-/// Bytes of a word that are compared as one number: a comparison of texts for each keyword would be
-/// most of the time that a statement takes.
-const PACKED: usize = size_of::<u128>();
+use crate::word::{Packed, Word, pack};
 
-/// The first bytes of a word in capitals.
-const fn pack(word: &[u8]) -> u128 {
-    let mut rest = word;
-    let mut packed = 0;
-    let mut length = 0;
-    while let [byte, after @ ..] = rest
-        && length < PACKED
-    {
-        packed = packed << 8 | byte.to_ascii_uppercase() as u128;
-        rest = after;
-        length += 1;
-    }
-    packed
-}
+/// Places in the table of hashes: few of them are taken, so that a word that is no keyword is
+/// mostly told by one empty place.
+const SLOTS: usize = 1024;
+const SLOT_BITS: u32 = SLOTS.ilog2();
+
+/// The only one that is longer than what is compared as numbers.
+const LONG: (&[u8], Keyword) = (b"NO_WRITE_TO_BINLOG", Keyword::NoWriteToBinlog);
 
 macro_rules! keywords {
     ($($name:ident = $word:literal,)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Keyword {
             $($name,)+
+            NoWriteToBinlog,
         }
 
-        #[expect(non_upper_case_globals, reason = "named like what they stand for")]
-        mod packed {
-            $(pub(super) const $name: u128 = super::pack($word);)+
-        }
-
-        /// Without regard to case.
-        pub(crate) fn keyword(word: &[u8]) -> Option<Keyword> {
-            let (keyword, text): (_, &[u8]) = match pack(word) {
-                $(packed::$name => (Keyword::$name, $word),)+
-                _ => return None,
-            };
-            (word.len() <= PACKED || word.eq_ignore_ascii_case(text)).then_some(keyword)
-        }
+        const KEYWORDS: &[(Packed, Keyword)] = &[$((pack($word), Keyword::$name),)+];
     };
+}
+
+const fn slot(word: Packed) -> usize {
+    // Odd numbers with bits everywhere: the golden ratio, and one of splitmix64.
+    let mixed = word.low ^ word.high.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOT_BITS)) as usize
+}
+
+/// For each hash the number of its keyword, from one on; those that are taken go to the next place.
+static TABLE: [u8; SLOTS] = {
+    assert!(KEYWORDS.len() < u8::MAX as usize, "their numbers fit");
+    let mut table = [0; SLOTS];
+    let mut number = 0;
+    while number < KEYWORDS.len() {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "evaluated by the compiler, which refuses what is out of bounds"
+        )]
+        {
+            let mut at = slot(KEYWORDS[number].0);
+            while table[at] != 0 {
+                at = (at + 1) % SLOTS;
+            }
+            number += 1;
+            table[at] = number as u8;
+        }
+    }
+    table
+};
+
+/// Without regard to case.
+#[inline(always)]
+pub(crate) fn keyword(word: Word, bytes: &[u8]) -> Option<Keyword> {
+    if word.is_long() {
+        return long_keyword(word, bytes);
+    }
+    let mut at = slot(word.packed);
+    loop {
+        let number = usize::from(*TABLE.get(at)?);
+        let (packed, keyword) = KEYWORDS.get(number.checked_sub(1)?)?;
+        if *packed == word.packed {
+            return Some(*keyword);
+        }
+        at = (at + 1) % SLOTS;
+    }
+}
+
+#[inline(never)]
+fn long_keyword(word: Word, bytes: &[u8]) -> Option<Keyword> {
+    let text = bytes.get(word.start..word.end)?;
+    text.eq_ignore_ascii_case(LONG.0).then_some(LONG.1)
 }
 
 keywords! {
@@ -129,7 +160,6 @@ keywords! {
     Move = b"MOVE",
     Not = b"NOT",
     Notify = b"NOTIFY",
-    NoWriteToBinlog = b"NO_WRITE_TO_BINLOG",
     Null = b"NULL",
     Offset = b"OFFSET",
     On = b"ON",
@@ -210,4 +240,35 @@ keywords! {
     Window = b"WINDOW",
     With = b"WITH",
     Xa = b"XA",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(text: &str) -> Option<Keyword> {
+        keyword(Word::at(text.as_bytes(), 0), text.as_bytes())
+    }
+
+    #[test]
+    fn keywords_are_found_in_either_case_and_nothing_else_is() {
+        for (packed, keyword) in KEYWORDS {
+            let bytes = [packed.low.to_le_bytes(), packed.high.to_le_bytes()].concat();
+            let text = String::from_utf8(bytes).unwrap();
+            let text = text.trim_end_matches('\0');
+            assert_eq!(find(text), Some(*keyword));
+            assert_eq!(find(&text.to_lowercase()), Some(*keyword));
+            for other in [
+                format!("{text}_"),
+                format!("x{text}"),
+                format!("{text}\u{fc}"),
+            ] {
+                assert_eq!(find(&other), None, "{other}");
+            }
+        }
+        assert_eq!(find("No_Write_To_Binlog"), Some(Keyword::NoWriteToBinlog));
+        assert_eq!(find("NO_WRITE_TO_BINLO"), None);
+        assert_eq!(find("NO_WRITE_TO_BINLOG2"), None);
+        assert_eq!(find(""), None);
+    }
 }

@@ -14,7 +14,7 @@ use crate::token::{Kind, Token};
 /// Digits of a version in `/*!80000 … */`: five, of later servers six.
 const VERSION_DIGITS: (usize, usize) = (5, 6);
 /// Digits of a parameter's number: the protocol counts them in 16 bits. What is longer is none.
-const PARAMETER_DIGITS: usize = 5;
+pub(crate) const PARAMETER_DIGITS: usize = 5;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lexer<'a> {
@@ -29,13 +29,18 @@ pub(crate) struct Lexer<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+pub(crate) enum Class {
     /// May begin a name.
     Name,
     Digit,
     Dollar,
     Space,
     Control,
+    /// Punctuation; with what follows it may be more than that.
+    Mark,
+    /// Mostly the quote of a string or of a name.
+    Quote,
+    /// May begin a comment, or is punctuation.
     Other,
 }
 
@@ -46,11 +51,13 @@ const fn class_of(byte: u8) -> Class {
         b'$' => Class::Dollar,
         b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r' => Class::Space,
         0..0x20 | 0x7f => Class::Control,
-        _ => Class::Other,
+        b'\'' | b'"' | b'`' => Class::Quote,
+        b'#' | b'\\' => Class::Other,
+        _ => Class::Mark,
     }
 }
 
-const CLASSES: [Class; 256] = {
+static CLASSES: [Class; 256] = {
     let mut classes = [Class::Other; 256];
     let mut byte = 0_u8;
     loop {
@@ -68,7 +75,8 @@ const CLASSES: [Class; 256] = {
     }
 };
 
-fn class(byte: u8) -> Class {
+#[inline]
+pub(crate) fn class(byte: u8) -> Class {
     CLASSES
         .get(usize::from(byte))
         .copied()
@@ -96,11 +104,18 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Goes on at `at`, where a token begins; it is written onto a name if `named`.
+    pub(crate) const fn go_on(&mut self, at: usize, named: bool) {
+        self.at = at;
+        self.named = named;
+    }
+
     fn byte(&self, at: usize) -> Option<u8> {
         self.bytes.get(at).copied()
     }
 
     /// Behind the bytes from `from` on that `fits` holds for.
+    #[inline]
     fn run(&self, from: usize, fits: impl Fn(u8) -> bool) -> usize {
         let rest = self.bytes.get(from..).unwrap_or_default();
         let length = rest.iter().position(|byte| !fits(*byte));
@@ -123,7 +138,7 @@ impl<'a> Lexer<'a> {
             Class::Digit => Found::new(Kind::Literal, self.number_end(start)),
             Class::Dollar => self.dollar(start),
             Class::Control => Found::Refused,
-            Class::Other => self.other(start, first),
+            Class::Mark | Class::Quote | Class::Other => self.other(start, first),
         }
     }
 
@@ -329,7 +344,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn dollar(&self, start: usize) -> Found {
-        let digits = self.run(start + 1, |byte| byte.is_ascii_digit());
+        let digits = self.digits_end(start + 1);
         match self.dialect {
             Dialect::MySql => {
                 let end = self.name_end(start + 1);
@@ -365,9 +380,28 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Everything that may be in a number, and whatever is written onto it: `1.5e-3`, `0xff`,
+    /// Everything that may be in a number that begins with a digit or a `.`, and whatever is written onto it: `1.5e-3`, `0xff`,
     /// `1_000`, `12abc`.
-    fn number_end(&self, start: usize) -> usize {
+    #[inline]
+    pub(crate) fn digits_end(&self, from: usize) -> usize {
+        let mut at = from;
+        while self.bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
+    }
+
+    #[inline]
+    pub(crate) fn number_end(&self, start: usize) -> usize {
+        let digits = self.digits_end(start);
+        match self.byte(digits).map(|byte| (class(byte), byte)) {
+            Some((Class::Name | Class::Dollar, _) | (_, b'.')) => self.long_number_end(start),
+            _ => digits,
+        }
+    }
+
+    #[inline(never)]
+    fn long_number_end(&self, start: usize) -> usize {
         let mut at = start;
         let mut point = false;
         let mut decimal = true;
@@ -385,7 +419,7 @@ impl<'a> Lexer<'a> {
                 }
                 (Class::Name, _) => decimal = false,
                 (Class::Dollar, _) if self.dialect == Dialect::MySql => {}
-                (Class::Other, b'.') if !point && decimal => point = true,
+                (Class::Mark, b'.') if !point && decimal => point = true,
                 _ => break,
             }
             at += 1;

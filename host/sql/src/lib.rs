@@ -28,15 +28,19 @@
 
 mod certain;
 mod commenter;
+mod comments;
 mod dialect;
 mod keyword;
 mod lexer;
+mod output;
 mod quoted;
+mod reader;
 mod reading;
 mod secrets;
 mod statement;
 mod summary;
 mod token;
+mod word;
 
 pub use dialect::Dialect;
 pub use statement::{PLACEHOLDER, Statement, read};

@@ -47,6 +47,17 @@ pub(crate) fn end(bytes: &[u8], from: usize, quote: u8, rule: Backslash) -> Opti
     }
 }
 
+/// The end of what was opened before `from` where there is no doubt about it: it holds neither a
+/// backslash nor a quote, and the byte before its end is ASCII.
+#[inline]
+pub(crate) fn plain_end(bytes: &[u8], from: usize, quote: u8) -> Option<usize> {
+    let found = from.checked_add(memchr2(quote, b'\\', bytes.get(from..)?)?)?;
+    let is_plain = bytes.get(found) == Some(&quote)
+        && bytes.get(found + 1) != Some(&quote)
+        && bytes.get(found - 1).is_some_and(u8::is_ascii);
+    is_plain.then_some(found + 1)
+}
+
 /// The end of a name in backticks, in which nothing is escaped.
 pub(crate) fn backtick_end(bytes: &[u8], from: usize, wide: bool) -> Option<usize> {
     let mut at = from;

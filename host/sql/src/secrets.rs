@@ -5,7 +5,6 @@
 
 use crate::dialect::Dialect;
 use crate::keyword::Keyword;
-use crate::token::Kind;
 
 /// `USER`, `ROLE` or `GROUP` stands among the first words of a statement about accounts
 /// (`CREATE OR REPLACE USER`).
@@ -43,6 +42,8 @@ pub(crate) struct Secrets {
     /// `SET STATEMENT … FOR` of MariaDB: another statement follows.
     one_statement: bool,
     expected: Expected,
+    /// See [`Self::are_unlikely`].
+    unlikely: bool,
 }
 
 impl Secrets {
@@ -56,34 +57,33 @@ impl Secrets {
             identified: false,
             one_statement: false,
             expected: Expected::Nothing,
+            unlikely: false,
         }
     }
 
-    /// `keyword` is that of a [`Kind::Word`]; `called` tells whether a parenthesis follows.
-    pub(crate) fn token(
-        &mut self,
-        kind: Kind,
-        keyword: Option<Keyword>,
-        called: impl Fn() -> bool,
-    ) -> Treatment {
-        match kind {
-            Kind::Word => self.word(keyword, called),
-            Kind::Quoted => self.value(called),
-            Kind::Punctuation(byte) => {
-                self.punctuation(byte);
-                Treatment::Keep
-            }
-            Kind::Literal | Kind::Parameter => {
-                if !matches!(self.expected, Expected::Value | Expected::Setting) {
-                    self.expected = Expected::Nothing;
-                }
-                Treatment::Keep
-            }
-            _ => Treatment::Keep,
+    /// Nothing is expected until the next statement, so words need not be told.
+    #[inline]
+    pub(crate) const fn are_unlikely(&self) -> bool {
+        self.unlikely
+    }
+
+    /// A literal or a parameter.
+    #[inline]
+    pub(crate) fn literal(&mut self) {
+        if !matches!(self.expected, Expected::Value | Expected::Setting) {
+            self.expected = Expected::Nothing;
         }
     }
 
-    fn punctuation(&mut self, byte: u8) {
+    #[inline]
+    pub(crate) fn punctuation(&mut self, byte: u8) {
+        if self.unlikely && byte != b';' {
+            return;
+        }
+        self.telling_punctuation(byte);
+    }
+
+    fn telling_punctuation(&mut self, byte: u8) {
         match byte {
             b';' => *self = Self::new(self.dialect),
             b'(' => {
@@ -112,11 +112,20 @@ impl Secrets {
         }
     }
 
-    fn word(&mut self, keyword: Option<Keyword>, called: impl Fn() -> bool) -> Treatment {
+    /// A word without quotes; `called` tells whether a parenthesis follows.
+    pub(crate) fn word(
+        &mut self,
+        keyword: Option<Keyword>,
+        called: impl Fn() -> bool,
+    ) -> Treatment {
         self.words = self.words.saturating_add(1);
         if self.words == 1 {
             self.verb = keyword;
             self.account = keyword == Some(Keyword::Grant);
+            self.unlikely = !matches!(
+                keyword,
+                Some(Keyword::Set | Keyword::Alter | Keyword::Create | Keyword::Grant)
+            );
         }
         let treatment = match (self.expected, keyword) {
             (Expected::Value, Some(Keyword::Default | Keyword::Null)) => Treatment::Keep,
@@ -154,7 +163,8 @@ impl Secrets {
         treatment
     }
 
-    fn value(&mut self, called: impl Fn() -> bool) -> Treatment {
+    /// What may be a name or a value.
+    pub(crate) fn value(&mut self, called: impl Fn() -> bool) -> Treatment {
         match self.expected {
             Expected::Nothing | Expected::Setting => Treatment::Keep,
             Expected::Value if called() => Treatment::Keep,

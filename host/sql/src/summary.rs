@@ -11,6 +11,9 @@ use crate::keyword::Keyword;
 /// Length of a summary; one operation or target more would be longer (semantic conventions).
 pub const SUMMARY_CHARACTERS: usize = 255;
 
+/// Few summaries are longer: what is reserved at once.
+const USUAL_BYTES: usize = 64;
+
 /// Levels of parentheses in which targets are looked for; what lies deeper has none. People write
 /// few, and each costs 4 bytes.
 const DEPTH: usize = 32;
@@ -124,6 +127,7 @@ impl Summary {
     }
 
     /// A literal or a parameter.
+    #[inline]
     pub(crate) fn literal(&mut self) {
         self.level.fresh = false;
         match self.level.place {
@@ -139,6 +143,13 @@ impl Summary {
         self.last = None;
     }
 
+    /// Punctuation without a meaning here.
+    #[inline]
+    pub(crate) const fn operator(&mut self) {
+        self.last = None;
+    }
+
+    #[inline]
     pub(crate) fn punctuation(&mut self, byte: u8) {
         match byte {
             b'(' => self.open(),
@@ -212,10 +223,23 @@ impl Summary {
         }
     }
 
+    /// Names make no difference.
+    #[inline]
+    const fn is_idle(&self) -> bool {
+        matches!(self.level.place, Place::Idle | Place::List | Place::Awaited)
+    }
+
     /// A name in quotes.
-    pub(crate) fn name(&mut self, text: &str) {
+    #[inline]
+    pub(crate) fn name(&mut self, source: &str, start: usize, end: usize) {
         self.level.fresh = false;
         self.last = None;
+        if !self.is_idle() {
+            self.telling_name(source.get(start..end).unwrap_or_default());
+        }
+    }
+
+    fn telling_name(&mut self, text: &str) {
         match self.level.place {
             Place::Target => self.push_target(text),
             Place::Point => {
@@ -228,12 +252,30 @@ impl Summary {
         }
     }
 
-    /// `keyword` is `None` for other words, and for those behind a `.`.
-    pub(crate) fn word(&mut self, text: &str, keyword: Option<Keyword>) {
+    /// The word from `start` to `end` of `source`; `keyword` is `None` for other words, and for those
+    /// behind a `.`.
+    #[inline]
+    pub(crate) fn word(
+        &mut self,
+        source: &str,
+        start: usize,
+        end: usize,
+        keyword: Option<Keyword>,
+    ) {
+        if keyword.is_none() && self.is_idle() {
+            self.last = None;
+            self.level.fresh = false;
+            return;
+        }
+        let text = source.get(start..end).unwrap_or_default();
+        self.telling_word(text, keyword);
+    }
+
+    fn telling_word(&mut self, text: &str, keyword: Option<Keyword>) {
         let last = std::mem::replace(&mut self.last, keyword);
         let fresh = std::mem::replace(&mut self.level.fresh, false);
         match (keyword, self.level.place) {
-            (_, Place::Point) => self.name(text),
+            (_, Place::Point) => self.telling_name(text),
             (Some(keyword), _) if fresh && self.depth == 0 => self.begin(text, keyword),
             (Some(keyword), Place::Awaited) => self.awaited(text, keyword),
             (Some(keyword), _) if fresh => {
@@ -604,6 +646,8 @@ impl Summary {
         }
         if blank == 1 {
             self.out.push(' ');
+        } else {
+            self.out.reserve(USUAL_BYTES);
         }
         self.out.push_str(text);
     }
@@ -627,11 +671,20 @@ impl Summary {
         let characters = self
             .characters
             .saturating_add(blank)
-            .saturating_add(text.chars().count());
+            .saturating_add(characters(text));
         let fits = characters <= SUMMARY_CHARACTERS;
         if fits {
             self.characters = characters;
         }
         fits
+    }
+}
+
+/// Names are short, and mostly ASCII.
+fn characters(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
     }
 }

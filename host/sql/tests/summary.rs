@@ -308,7 +308,7 @@ fn a_call_alone_names_its_procedure() {
 #[test]
 fn a_summary_ends_before_what_makes_it_too_long() {
     let name = "ü".repeat(60);
-    let text = format!("SELECT a FROM {}", vec![name.as_str(); 10].join(", "));
+    let text = format!("SELECT a FROM {}", [name.as_str(); 10].join(", "));
     let summary = read(&text, Dialect::Postgres, true).summary;
     assert_eq!(summary, format!("SELECT {0} {0} {0} {0}", name));
     let text = format!("SELECT a FROM s.{}, b", "x".repeat(300));
