@@ -22,7 +22,7 @@ pub(crate) struct Reader<'a> {
     dialect: Dialect,
     tokens: Certain<'a>,
     output: Output<'a>,
-    summary: Summary,
+    summary: Summary<'a>,
     secrets: Secrets,
     comments: Comments,
     certain: bool,

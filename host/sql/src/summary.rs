@@ -3,10 +3,15 @@
 //! "Generating a summary of the query" of the semantic conventions. There is no grammar behind it:
 //! each level of parentheses knows which operation it belongs to and whether a target comes next.
 //! Names of users, savepoints, cursors, prepared statements and channels are left out: they are no
-//! collections, and there may be any number of them.
+//! collections, and there may be any number of them. Names that `WITH` gives to queries are left
+//! out where they are read from: what they stand for was named before.
+
+mod common;
+mod words;
 
 use crate::dialect::Dialect;
 use crate::keyword::Keyword;
+use common::Common;
 
 /// Length of a summary; one operation or target more would be longer (semantic conventions).
 pub const SUMMARY_CHARACTERS: usize = 255;
@@ -59,14 +64,18 @@ enum Place {
     Object,
     /// The operation of this level comes later (`WITH`, `EXPLAIN`).
     Awaited,
+    /// Behind `WITH`: the name of a query.
+    Common,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Level {
     operation: Operation,
     place: Place,
-    /// Targets come in a list.
+    /// Targets, or names of `WITH`, come in a list.
     list: bool,
+    /// The next targets are read from: a name of `WITH` may stand there.
+    read: bool,
     /// No word was seen.
     fresh: bool,
 }
@@ -75,11 +84,12 @@ const LEVEL: Level = Level {
     operation: Operation::Other,
     place: Place::Idle,
     list: false,
+    read: false,
     fresh: true,
 };
 
 #[derive(Debug)]
-pub(crate) struct Summary {
+pub(crate) struct Summary<'a> {
     dialect: Dialect,
     out: String,
     characters: usize,
@@ -96,9 +106,12 @@ pub(crate) struct Summary {
     /// The next name in [`Place::Object`] is a value: `DEFINER = root`.
     skip_name: bool,
     procedure: Option<(usize, usize)>,
+    common: Common<'a>,
+    /// The last target, where it was left out; it is a table's schema after all when a `.` follows.
+    hidden: Option<&'a str>,
 }
 
-impl Summary {
+impl<'a> Summary<'a> {
     pub(crate) const fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -113,6 +126,8 @@ impl Summary {
             target: 0,
             skip_name: false,
             procedure: None,
+            common: Common::new(),
+            hidden: None,
         }
     }
 
@@ -138,7 +153,7 @@ impl Summary {
                 self.behind_target();
             }
             Place::Object => self.skip_name = false,
-            Place::Idle | Place::List | Place::Awaited => {}
+            Place::Idle | Place::List | Place::Awaited | Place::Common => {}
         }
         self.last = None;
     }
@@ -157,6 +172,7 @@ impl Summary {
             b';' => {
                 self.depth = 0;
                 self.level = LEVEL;
+                self.common.clear();
             }
             b'.' if self.level.place == Place::Name => {
                 self.level.place = Place::Point;
@@ -167,6 +183,9 @@ impl Summary {
                 } else {
                     Place::Idle
                 };
+            }
+            b',' if self.level.place == Place::Awaited && self.level.list => {
+                self.level.place = Place::Common;
             }
             b'?' => self.literal(),
             b'=' | b'@' if self.level.place == Place::Object => self.skip_name = true,
@@ -220,6 +239,9 @@ impl Summary {
         self.depth = depth;
         if let Some(level) = self.outer.get(depth) {
             self.level = *level;
+            if self.level.place == Place::Awaited {
+                self.common.end_query();
+            }
         }
     }
 
@@ -231,7 +253,7 @@ impl Summary {
 
     /// A name in quotes.
     #[inline]
-    pub(crate) fn name(&mut self, source: &str, start: usize, end: usize) {
+    pub(crate) fn name(&mut self, source: &'a str, start: usize, end: usize) {
         self.level.fresh = false;
         self.last = None;
         if !self.is_idle() {
@@ -239,7 +261,7 @@ impl Summary {
         }
     }
 
-    fn telling_name(&mut self, text: &str) {
+    fn telling_name(&mut self, text: &'a str) {
         match self.level.place {
             Place::Target => self.push_target(text),
             Place::Point => {
@@ -248,6 +270,10 @@ impl Summary {
             }
             Place::Name => self.behind_target(),
             Place::Object => self.skip_name = false,
+            Place::Common => {
+                self.common.add(text);
+                self.level.place = Place::Awaited;
+            }
             Place::Idle | Place::List | Place::Awaited => {}
         }
     }
@@ -257,7 +283,7 @@ impl Summary {
     #[inline]
     pub(crate) fn word(
         &mut self,
-        source: &str,
+        source: &'a str,
         start: usize,
         end: usize,
         keyword: Option<Keyword>,
@@ -271,11 +297,12 @@ impl Summary {
         self.telling_word(text, keyword);
     }
 
-    fn telling_word(&mut self, text: &str, keyword: Option<Keyword>) {
+    fn telling_word(&mut self, text: &'a str, keyword: Option<Keyword>) {
         let last = std::mem::replace(&mut self.last, keyword);
         let fresh = std::mem::replace(&mut self.level.fresh, false);
         match (keyword, self.level.place) {
-            (_, Place::Point) => self.telling_name(text),
+            (Some(Keyword::Recursive), Place::Common) => self.common.be_recursive(),
+            (_, Place::Point | Place::Common) => self.telling_name(text),
             (Some(keyword), _) if fresh && self.depth == 0 => self.begin(text, keyword),
             (Some(keyword), Place::Awaited) => self.awaited(text, keyword),
             (Some(keyword), _) if fresh => {
@@ -287,332 +314,17 @@ impl Summary {
         }
     }
 
-    /// The first word of a statement.
-    fn begin(&mut self, text: &str, keyword: Keyword) {
-        self.statements = self.statements.saturating_add(1);
-        if self.query(text, keyword) {
-            return;
-        }
-        let (operation, place, list) = match keyword {
-            Keyword::With => {
-                self.level.place = Place::Awaited;
-                return;
-            }
-            Keyword::Explain | Keyword::Prepare | Keyword::Declare => {
-                (Operation::Other, Place::Awaited, false)
-            }
-            Keyword::Describe | Keyword::Desc => (Operation::Targets, Place::Target, false),
-            Keyword::Replace => (Operation::Insert, Place::Target, false),
-            Keyword::Truncate
-            | Keyword::Lock
-            | Keyword::Optimize
-            | Keyword::Repair
-            | Keyword::Check => (Operation::Targets, Place::Target, true),
-            Keyword::Table | Keyword::Use | Keyword::Copy => {
-                (Operation::Targets, Place::Target, false)
-            }
-            Keyword::Analyze | Keyword::Vacuum | Keyword::Reindex | Keyword::Cluster => {
-                (Operation::Options, Place::Target, true)
-            }
-            Keyword::Call => (Operation::Call, Place::Target, false),
-            Keyword::Load => (Operation::Load, Place::Idle, false),
-            Keyword::Create => (Operation::Create, Place::Object, false),
-            Keyword::Drop | Keyword::Rename => (Operation::Targets, Place::Object, true),
-            Keyword::Alter | Keyword::Refresh => (Operation::Targets, Place::Object, false),
-            Keyword::Set => (Operation::Set, Place::Idle, false),
-            Keyword::Values
-            | Keyword::Abort
-            | Keyword::Begin
-            | Keyword::Checkpoint
-            | Keyword::Close
-            | Keyword::Comment
-            | Keyword::Commit
-            | Keyword::Deallocate
-            | Keyword::Discard
-            | Keyword::Do
-            | Keyword::End
-            | Keyword::Execute
-            | Keyword::Fetch
-            | Keyword::Flush
-            | Keyword::Grant
-            | Keyword::Handler
-            | Keyword::Help
-            | Keyword::Import
-            | Keyword::Install
-            | Keyword::Kill
-            | Keyword::Listen
-            | Keyword::Move
-            | Keyword::Notify
-            | Keyword::Purge
-            | Keyword::Reassign
-            | Keyword::Release
-            | Keyword::Reset
-            | Keyword::Revoke
-            | Keyword::Rollback
-            | Keyword::Savepoint
-            | Keyword::Security
-            | Keyword::Show
-            | Keyword::Shutdown
-            | Keyword::Start
-            | Keyword::Stop
-            | Keyword::Unlisten
-            | Keyword::Unlock
-            | Keyword::Xa => (Operation::Other, Place::Idle, false),
-            _ => return,
-        };
-        self.push(text);
-        self.level = Level {
-            operation,
-            place,
-            list,
-            fresh: false,
-        };
-    }
-
-    /// An operation that may begin anywhere a query may. `false` when `keyword` is none.
-    fn query(&mut self, text: &str, keyword: Keyword) -> bool {
-        let (operation, place, list) = match keyword {
-            Keyword::Select => (Operation::Select, Place::Idle, true),
-            Keyword::Insert => (Operation::Insert, Place::Target, false),
-            Keyword::Update => (Operation::Update, Place::Target, true),
-            Keyword::Delete => (Operation::Delete, Place::Idle, true),
-            Keyword::Merge => (Operation::Merge, Place::Target, false),
-            _ => return false,
-        };
-        self.push(text);
-        self.level = Level {
-            operation,
-            place,
-            list,
-            fresh: false,
-        };
-        true
-    }
-
-    /// The operation behind `WITH …`, `EXPLAIN`, `PREPARE … AS`.
-    fn awaited(&mut self, text: &str, keyword: Keyword) {
-        if !self.query(text, keyword) && keyword == Keyword::Replace {
-            self.push(text);
-            self.level = Level {
-                operation: Operation::Insert,
-                place: Place::Target,
-                ..LEVEL
-            };
-            self.level.fresh = false;
-        }
-    }
-
-    /// The first word behind a parenthesis. MySQL has a function INSERT, and nothing but queries in
-    /// parentheses.
-    fn begin_nested(&mut self, text: &str, keyword: Keyword) -> bool {
-        match keyword {
-            Keyword::With => {
-                self.level.place = Place::Awaited;
-                true
-            }
-            Keyword::Values => {
-                self.level.place = Place::Idle;
-                true
-            }
-            Keyword::Select => self.query(text, keyword),
-            _ => self.dialect == Dialect::Postgres && self.query(text, keyword),
-        }
-    }
-
-    fn inside(&mut self, text: &str, keyword: Option<Keyword>, last: Option<Keyword>) {
-        let operation = self.level.operation;
-        let privilege = operation == Operation::Other;
-        if keyword == Some(Keyword::Select) && !(privilege && self.depth == 0) {
-            self.query(text, Keyword::Select);
-            return;
-        }
-        match self.level.place {
-            Place::Target => self.at_target(text, keyword),
-            Place::Object => self.object(text, keyword),
-            Place::Name | Place::List | Place::Idle => {
-                if self.level.place == Place::Name {
-                    self.behind_target();
-                }
-                if let Some(keyword) = keyword {
-                    self.clause(text, keyword, last);
-                }
-            }
-            Place::Point | Place::Awaited => {}
-        }
-    }
-
-    fn at_target(&mut self, text: &str, keyword: Option<Keyword>) {
-        match keyword {
-            // Words between an operation and its target.
-            Some(
-                Keyword::Only
-                | Keyword::Lateral
-                | Keyword::If
-                | Keyword::Not
-                | Keyword::Exists
-                | Keyword::Table
-                | Keyword::Tables
-                | Keyword::Into
-                | Keyword::Ignore
-                | Keyword::LowPriority
-                | Keyword::HighPriority
-                | Keyword::Delayed
-                | Keyword::Quick
-                | Keyword::Concurrently
-                | Keyword::Local
-                | Keyword::NoWriteToBinlog
-                | Keyword::Temporary
-                | Keyword::Temp
-                | Keyword::Unlogged,
-            ) => {}
-            Some(Keyword::Full | Keyword::Verbose | Keyword::Analyze | Keyword::Freeze)
-            | Some(Keyword::Index | Keyword::Schema | Keyword::Database | Keyword::System)
-                if self.level.operation == Operation::Options => {}
-            Some(Keyword::On) if self.level.operation == Operation::Index => {}
-            Some(
-                Keyword::Outfile
-                | Keyword::Dumpfile
-                | Keyword::Values
-                | Keyword::Where
-                | Keyword::Set
-                | Keyword::On
-                | Keyword::From,
-            ) => self.level.place = Place::Idle,
-            _ => self.push_target(text),
-        }
-    }
-
-    fn clause(&mut self, text: &str, keyword: Keyword, last: Option<Keyword>) {
-        use Operation::{Delete, Index, Insert, Load, Merge, Select, Set, Update};
-        let operation = self.level.operation;
-        match (keyword, operation) {
-            (Keyword::From, Select | Update | Delete) if last != Some(Keyword::Distinct) => {
-                self.expect(true);
-            }
-            (Keyword::Join | Keyword::StraightJoin, Select | Update | Delete)
-                if self.level.place == Place::List =>
-            {
-                self.expect(true);
-            }
-            (Keyword::Using, Delete | Merge)
-                if self.level.place == Place::List || operation == Merge =>
-            {
-                self.expect(true);
-            }
-            (Keyword::Into, Select) if self.dialect == Dialect::Postgres => self.expect(false),
-            (Keyword::Table, Load) => self.expect(false),
-            (Keyword::Data, Load) => self.push(text),
-            (Keyword::Transaction, Operation::Other) if last == Some(Keyword::Start) => {
-                self.push(text);
-            }
-            (Keyword::On, Index) => self.expect(false),
-            (Keyword::Statement, Set) if last == Some(Keyword::Set) => {
-                self.level.place = Place::List;
-            }
-            (Keyword::For, Set) if self.level.place == Place::List => {
-                self.level = LEVEL;
-            }
-            (
-                Keyword::Where
-                | Keyword::Group
-                | Keyword::Order
-                | Keyword::Having
-                | Keyword::Limit
-                | Keyword::Offset
-                | Keyword::Fetch
-                | Keyword::Set
-                | Keyword::Returning
-                | Keyword::Union
-                | Keyword::Except
-                | Keyword::Intersect
-                | Keyword::Window
-                | Keyword::Values
-                | Keyword::For
-                | Keyword::When
-                | Keyword::Update
-                | Keyword::Into,
-                Select | Insert | Update | Delete | Merge,
-            ) => self.level.place = Place::Idle,
-            _ => {}
-        }
-    }
-
-    /// Behind `CREATE`, `ALTER`, `DROP`.
-    fn object(&mut self, text: &str, keyword: Option<Keyword>) {
-        if std::mem::take(&mut self.skip_name) {
-            return;
-        }
-        match keyword {
-            Some(
-                Keyword::Or
-                | Keyword::Replace
-                | Keyword::Temp
-                | Keyword::Temporary
-                | Keyword::Unlogged
-                | Keyword::Global
-                | Keyword::Local
-                | Keyword::Unique
-                | Keyword::Fulltext
-                | Keyword::Spatial
-                | Keyword::Online
-                | Keyword::Ignore
-                | Keyword::Recursive
-                | Keyword::Definer
-                | Keyword::Algorithm
-                | Keyword::Sql
-                | Keyword::Security
-                | Keyword::Invoker,
-            ) => {}
-            // Two words that name a kind of object.
-            Some(Keyword::Materialized | Keyword::Foreign) => self.push(text),
-            Some(
-                Keyword::Table
-                | Keyword::View
-                | Keyword::Index
-                | Keyword::Database
-                | Keyword::Schema
-                | Keyword::Sequence
-                | Keyword::Type
-                | Keyword::Domain
-                | Keyword::Extension
-                | Keyword::Tablespace,
-            ) => {
-                self.push(text);
-                self.level.place = Place::Target;
-                if keyword == Some(Keyword::Index) && self.level.operation == Operation::Create {
-                    self.level.operation = Operation::Index;
-                }
-            }
-            Some(
-                Keyword::Function
-                | Keyword::Procedure
-                | Keyword::Routine
-                | Keyword::Trigger
-                | Keyword::Event
-                | Keyword::Rule
-                | Keyword::Policy,
-            ) => {
-                self.push(text);
-                self.level.place = Place::Target;
-                if self.level.operation == Operation::Create {
-                    self.level.operation = Operation::Code;
-                }
-            }
-            Some(Keyword::User | Keyword::Role | Keyword::Group) => {
-                self.push(text);
-                self.level.place = Place::Idle;
-                self.level.operation = Operation::Other;
-            }
-            _ => {
-                self.level.place = Place::Idle;
-                self.level.operation = Operation::Other;
-            }
-        }
-    }
-
     fn expect(&mut self, list: bool) {
         self.level.place = Place::Target;
         self.level.list = list;
+        self.level.read = list;
+    }
+
+    /// Behind `WITH`.
+    fn expect_common(&mut self) {
+        self.level.place = Place::Common;
+        self.level.list = true;
+        self.common.begin();
     }
 
     fn behind_target(&mut self) {
@@ -624,11 +336,14 @@ impl Summary {
         };
     }
 
-    fn push_target(&mut self, text: &str) {
+    fn push_target(&mut self, text: &'a str) {
         self.target = self.out.len();
-        self.push(text);
         self.level.place = Place::Name;
-        self.note_procedure();
+        self.hidden = (self.level.read && self.common.contains(text)).then_some(text);
+        if self.hidden.is_none() {
+            self.push(text);
+            self.note_procedure();
+        }
     }
 
     fn note_procedure(&mut self) {
@@ -654,6 +369,9 @@ impl Summary {
 
     /// The target goes on behind a `.`. If there is no room it goes whole.
     fn extend(&mut self, text: &str) {
+        if let Some(schema) = self.hidden.take() {
+            self.push(schema);
+        }
         if self.full {
             return;
         }

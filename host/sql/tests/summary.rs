@@ -90,11 +90,11 @@ fn queries() {
         ),
         (
             "WITH x AS (SELECT a FROM t) SELECT a FROM x",
-            "SELECT t SELECT x",
+            "SELECT t SELECT",
         ),
         (
             "WITH RECURSIVE x (n) AS (SELECT 1 UNION SELECT n + 1 FROM x), y AS (SELECT 2) SELECT n FROM x, y",
-            "SELECT SELECT x SELECT SELECT x y",
+            "SELECT SELECT SELECT SELECT",
         ),
         ("SELECT a.from, b.select FROM t", "SELECT t"),
         ("SELECT a FROM f(1, b) x, t", "SELECT f t"),
@@ -132,11 +132,88 @@ fn queries() {
             ),
             (
                 "WITH x AS (DELETE FROM q RETURNING *) INSERT INTO log SELECT * FROM x",
-                "DELETE q INSERT log SELECT x",
+                "DELETE q INSERT log SELECT",
             ),
             ("SELECT a FROM t WHERE b ? 'c' AND d @> '{}'", "SELECT t"),
         ],
     );
+}
+
+/// They are no collections, and what they stand for was named before.
+#[test]
+fn names_of_with_are_no_targets() {
+    check_both(&[
+        (
+            "WITH x AS (SELECT a FROM t), y (b) AS (SELECT a FROM X) SELECT a FROM x JOIN u ON c, Y z, v",
+            "SELECT t SELECT SELECT u v",
+        ),
+        // Within its own query it is a table, if it is not recursive.
+        (
+            "WITH x AS (SELECT a FROM x) SELECT a FROM x",
+            "SELECT x SELECT",
+        ),
+        // With a schema, and as what is changed, too.
+        (
+            "WITH x AS (SELECT a FROM t) SELECT a FROM s.x, x.u, x",
+            "SELECT t SELECT s.x x.u",
+        ),
+        (
+            "WITH x AS (SELECT a FROM t) UPDATE x SET b = (SELECT max(a) FROM x)",
+            "SELECT t UPDATE x SELECT",
+        ),
+        (
+            "WITH x AS (SELECT a FROM t) DELETE FROM x WHERE a IN (SELECT a FROM x)",
+            "SELECT t DELETE x SELECT",
+        ),
+        (
+            "WITH x AS (SELECT a FROM t) SELECT a FROM x; SELECT a FROM x",
+            "SELECT t SELECT SELECT x",
+        ),
+        (
+            "SELECT a FROM (WITH data AS (SELECT b FROM t) SELECT b FROM data) y",
+            "SELECT SELECT t SELECT",
+        ),
+        (
+            "INSERT INTO t WITH x AS (SELECT a FROM u) SELECT a FROM x",
+            "INSERT t SELECT u SELECT",
+        ),
+        (
+            "CREATE VIEW v AS WITH x AS (SELECT a FROM u) SELECT a FROM x",
+            "CREATE VIEW v SELECT u SELECT",
+        ),
+        (
+            "EXPLAIN WITH x AS (SELECT a FROM u) SELECT a FROM x",
+            "EXPLAIN SELECT u SELECT",
+        ),
+        ("WITH x AS (SELECT 1) SELECT a FROM x.2", "SELECT SELECT"),
+        ("WITH", ""),
+        ("WITH RECURSIVE", ""),
+        ("WITH x, y AS (VALUES (1)) SELECT a FROM y", "SELECT"),
+    ]);
+    check(
+        Dialect::MySql,
+        &[(
+            "WITH `x` AS (SELECT a FROM t) SELECT a FROM x, `x`, `y`",
+            "SELECT t SELECT `y`",
+        )],
+    );
+    check(
+        Dialect::Postgres,
+        &[
+            (
+                "WITH \"x\" AS NOT MATERIALIZED (SELECT a FROM t) DELETE FROM u USING x, w",
+                "SELECT t DELETE u w",
+            ),
+            (
+                "WITH x AS (SELECT a FROM t) MERGE INTO u USING x ON true WHEN MATCHED THEN DELETE",
+                "SELECT t MERGE u",
+            ),
+        ],
+    );
+    let names: Vec<_> = (0..20).map(|n| format!("x{n} AS (SELECT 1)")).collect();
+    let text = format!("WITH {} SELECT a FROM x0, x15, x16", names.join(", "));
+    let summary = read(&text, Dialect::Postgres, true).summary;
+    assert!(summary.ends_with("SELECT x16"), "{summary}");
 }
 
 #[test]
