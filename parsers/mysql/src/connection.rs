@@ -324,7 +324,6 @@ impl Mysql {
             lane.pending = Some(packet);
             return Err(Step::More(needed));
         }
-        packet.end = view.ends(needed);
         let end = packet.end_position();
         *at = needed;
         lane.pending = None;

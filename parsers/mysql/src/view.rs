@@ -51,11 +51,13 @@ impl<'a> View<'a> {
         matches!(self.times, Times::Wire(_))
     }
 
+    #[inline]
     pub(crate) fn end(&self) -> u64 {
         self.position.saturating_add(self.bytes.len() as u64)
     }
 
     /// The bytes from `position` on.
+    #[inline]
     pub(crate) fn from(&self, position: u64) -> &'a [u8] {
         let offset = usize::try_from(position.saturating_sub(self.position)).unwrap_or(usize::MAX);
         self.bytes.get(offset..).unwrap_or_default()
@@ -63,6 +65,7 @@ impl<'a> View<'a> {
 
     /// Where on the wire the byte at `position` is; within a frame that is an estimate, always the
     /// same.
+    #[inline]
     pub(crate) fn place(&self, position: u64) -> u64 {
         match self.times {
             Times::Wire(_) => position,
@@ -75,6 +78,7 @@ impl<'a> View<'a> {
     }
 
     /// When a message passed whose first byte is at `position`.
+    #[inline]
     pub(crate) fn begins(&self, position: u64) -> u64 {
         match self.times {
             Times::Wire(input) => input.time_at(position),
@@ -83,6 +87,7 @@ impl<'a> View<'a> {
     }
 
     /// When a message was over whose end is at `position`.
+    #[inline]
     pub(crate) fn ends(&self, position: u64) -> u64 {
         let last = position.saturating_sub(1);
         match self.times {
