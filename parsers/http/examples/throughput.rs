@@ -1,7 +1,8 @@
 //! Exchanges a second of this parser compiled natively, on one core: what the component is
 //! measured against. Requests of 350 bytes with eight headers, responses of 500 bytes.
 //!
-//! `cargo run --release -p wirespan-parser-http --example throughput`
+//! `cargo run --profile parser -p wirespan-parser-http --example throughput -- [BATCHES]`. Few batches
+//! are for a program that counts instructions.
 
 use std::time::Instant;
 
@@ -11,11 +12,15 @@ use wirespan_sdk::bindings::wirespan::parser::types::{Cause, Event, EventKind};
 use wirespan_sdk::driver::Driver;
 
 const CONNECTIONS: u64 = 64;
+/// Batches unless it is said how many.
 const BATCHES: u64 = 20_000;
 /// Exchanges of one connection in a batch: one chunk for the request, one for the response.
 const EXCHANGES: u64 = 32;
 
 fn main() {
+    let batches = std::env::args()
+        .nth(1)
+        .map_or(BATCHES, |count| count.parse().expect("BATCHES is a number"));
     let request = padded(
         "GET /api/v1/users/7?page=2 HTTP/1.1\r\nHost: users.example:8080\r\nUser-Agent: bench/1.0\r\n\
          Accept: application/json\r\nAccept-Encoding: gzip, br\r\nConnection: keep-alive\r\n\
@@ -38,7 +43,7 @@ fn main() {
 
     let (mut spans, mut bytes) = (0, 0);
     let started = Instant::now();
-    for batch in 0..BATCHES {
+    for batch in 0..batches {
         let conn = batch % CONNECTIONS;
         let [client, server] = &mut positions[conn as usize];
         let mut events = Vec::with_capacity(2 * EXCHANGES as usize);
@@ -75,7 +80,7 @@ fn main() {
     let seconds = started.elapsed().as_secs_f64();
     assert_eq!(
         spans as u64,
-        BATCHES * EXCHANGES,
+        batches * EXCHANGES,
         "every exchange is a span"
     );
     println!(

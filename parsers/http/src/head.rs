@@ -148,13 +148,12 @@ impl Head {
     #[inline]
     pub fn line<'a>(&mut self, line: &'a [u8]) -> Line<'a> {
         match line.first() {
-            // Most lines: no header that is looked at begins with this letter, or has this length.
             Some(&first) if first > b' ' => {
                 self.last = None;
                 match self.count() {
-                    Line::Other => wanted(first, line)
+                    Line::Other if may_be_wanted(first) => wanted(first, line)
                         .map_or(Line::Other, |(name, rest)| self.value(name, rest)),
-                    too_many => too_many,
+                    counted => counted,
                 }
             }
             _ => self.odd_line(line),
@@ -288,9 +287,19 @@ pub(crate) fn is_too_long(start: u64, position: u64) -> bool {
     position.saturating_sub(start) > HEAD_BYTES
 }
 
+/// Whether a header that is looked at begins with this letter: what [`wanted`] tells apart.
+#[inline]
+fn may_be_wanted(first: u8) -> bool {
+    // The low five bits of a letter are its number, in either case.
+    const LETTERS: u32 = letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'u');
+    const fn letter(letter: u8) -> u32 {
+        1 << (letter & 0x1f)
+    }
+    letter(first) & LETTERS != 0
+}
+
 /// The header that `line` begins with, if it is one of those looked at, and what follows its name.
 /// Letter and length tell nearly all others apart.
-#[inline]
 fn wanted(first: u8, line: &[u8]) -> Option<(Name, &[u8])> {
     let (name, rest) = match first | 0x20 {
         b'c' => (Name::ContentLength, named(line, b"content-length")),

@@ -38,30 +38,37 @@ impl<'a> Lines<'a> {
         self.next
     }
 
-    /// Looks at the next block. `false`: there is none.
-    #[inline]
+    /// Looks for line feeds up to the next one. `false`: there is none.
+    #[inline(never)]
     fn scan(&mut self) -> bool {
-        let rest = self.bytes.get(self.scanned..).unwrap_or_default();
-        if let Some(block) = rest.first_chunk::<BLOCK>() {
+        loop {
+            let rest = self.bytes.get(self.scanned..).unwrap_or_default();
+            let Some(block) = rest.first_chunk::<BLOCK>() else {
+                return self.scan_last(rest.len());
+            };
             self.block = self.scanned;
             self.feeds = line_feeds(block);
-            self.scanned = self.scanned.saturating_add(BLOCK);
-            return true;
+            self.scanned = self.scanned.wrapping_add(BLOCK);
+            if self.feeds != 0 {
+                return true;
+            }
         }
-        if rest.is_empty() {
-            return false;
-        }
+    }
+
+    /// As [`Self::scan`], in the last `len` bytes, less than a block.
+    fn scan_last(&mut self, len: usize) -> bool {
         self.scanned = self.bytes.len();
         match self.bytes.last_chunk::<BLOCK>() {
-            Some(block) => {
-                // The last whole block, without what was looked at before.
-                let known = BLOCK.saturating_sub(rest.len());
+            // The last whole block, without what was looked at before.
+            Some(block) if len > 0 => {
+                let known = BLOCK.saturating_sub(len);
                 self.block = self.bytes.len().saturating_sub(BLOCK);
                 self.feeds = line_feeds(block) & (u64::MAX << known);
             }
-            None => self.feeds = line_feeds_of_few(self.bytes),
+            None if len > 0 => self.feeds = line_feeds_of_few(self.bytes),
+            _ => {}
         }
-        true
+        self.feeds != 0
     }
 }
 
@@ -70,17 +77,15 @@ impl<'a> Iterator for Lines<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        while self.feeds == 0 {
-            if !self.scan() {
-                return None;
-            }
+        if self.feeds == 0 && !self.scan() {
+            return None;
         }
         let end = self
             .block
-            .saturating_add(self.feeds.trailing_zeros() as usize);
+            .wrapping_add(self.feeds.trailing_zeros() as usize);
         self.feeds &= self.feeds.wrapping_sub(1);
         let line = self.bytes.get(self.next..end)?;
-        self.next = end.saturating_add(1);
+        self.next = end.wrapping_add(1);
         Some(line)
     }
 }
@@ -112,6 +117,7 @@ fn transposed(bits: u64) -> u64 {
 }
 
 /// As [`line_feeds`], of less than a block.
+#[inline(never)]
 fn line_feeds_of_few(bytes: &[u8]) -> u64 {
     let Some(last) = bytes.last_chunk() else {
         let bits = bytes.iter().zip(0..8);
