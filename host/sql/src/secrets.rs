@@ -118,6 +118,11 @@ impl Secrets {
         keyword: Option<Keyword>,
         called: impl Fn() -> bool,
     ) -> Treatment {
+        // They will be literals to whoever reads what is left, and no words.
+        if matches!(keyword, Some(Keyword::True | Keyword::False)) {
+            return self.value(called);
+        }
+        let before = self.words;
         self.words = self.words.saturating_add(1);
         if self.words == 1 {
             self.verb = keyword;
@@ -155,10 +160,10 @@ impl Secrets {
             }
             _ => self.value(called),
         };
-        if treatment == Treatment::Keep
-            && let Some(keyword) = keyword
-        {
-            self.expect(keyword);
+        match (treatment, keyword) {
+            (Treatment::Keep, Some(keyword)) => self.expect(keyword),
+            (Treatment::Replace, _) => self.words = before,
+            _ => {}
         }
         treatment
     }

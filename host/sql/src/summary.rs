@@ -76,8 +76,6 @@ struct Level {
     list: bool,
     /// The next targets are read from: a name of `WITH` may stand there.
     read: bool,
-    /// No word was seen.
-    fresh: bool,
 }
 
 const LEVEL: Level = Level {
@@ -85,7 +83,6 @@ const LEVEL: Level = Level {
     place: Place::Idle,
     list: false,
     read: false,
-    fresh: true,
 };
 
 #[derive(Debug)]
@@ -96,6 +93,8 @@ pub(crate) struct Summary<'a> {
     /// Nothing more is added.
     full: bool,
     level: Level,
+    /// No word was seen in `level`.
+    fresh: bool,
     /// The levels around `level`.
     outer: [Level; DEPTH],
     depth: usize,
@@ -119,6 +118,7 @@ impl<'a> Summary<'a> {
             characters: 0,
             full: false,
             level: LEVEL,
+            fresh: true,
             outer: [LEVEL; DEPTH],
             depth: 0,
             statements: 0,
@@ -144,7 +144,7 @@ impl<'a> Summary<'a> {
     /// A literal or a parameter.
     #[inline]
     pub(crate) fn literal(&mut self) {
-        self.level.fresh = false;
+        self.fresh = false;
         match self.level.place {
             Place::Target | Place::Name => self.behind_target(),
             // `shop.2024` of MySQL: which table it is cannot be told.
@@ -172,6 +172,7 @@ impl<'a> Summary<'a> {
             b';' => {
                 self.depth = 0;
                 self.level = LEVEL;
+                self.fresh = true;
                 self.common.clear();
             }
             b'.' if self.level.place == Place::Name => {
@@ -216,18 +217,13 @@ impl<'a> Summary<'a> {
         if self.level.place == Place::Name {
             self.behind_target();
         }
-        self.level.fresh = false;
         if let Some(slot) = self.outer.get_mut(self.depth) {
             *slot = self.level;
-            self.level = Level {
-                fresh: true,
-                ..inner
-            };
+            self.level = inner;
+            self.fresh = true;
         } else {
-            self.level = Level {
-                fresh: false,
-                ..LEVEL
-            };
+            self.level = LEVEL;
+            self.fresh = false;
         }
         self.depth = self.depth.saturating_add(1);
     }
@@ -239,6 +235,7 @@ impl<'a> Summary<'a> {
         self.depth = depth;
         if let Some(level) = self.outer.get(depth) {
             self.level = *level;
+            self.fresh = false;
             if self.level.place == Place::Awaited {
                 self.common.end_query();
             }
@@ -254,7 +251,7 @@ impl<'a> Summary<'a> {
     /// A name in quotes.
     #[inline]
     pub(crate) fn name(&mut self, source: &'a str, start: usize, end: usize) {
-        self.level.fresh = false;
+        self.fresh = false;
         self.last = None;
         if !self.is_idle() {
             self.telling_name(source.get(start..end).unwrap_or_default());
@@ -290,7 +287,7 @@ impl<'a> Summary<'a> {
     ) {
         if keyword.is_none() && self.is_idle() {
             self.last = None;
-            self.level.fresh = false;
+            self.fresh = false;
             return;
         }
         let text = source.get(start..end).unwrap_or_default();
@@ -299,7 +296,7 @@ impl<'a> Summary<'a> {
 
     fn telling_word(&mut self, text: &'a str, keyword: Option<Keyword>) {
         let last = std::mem::replace(&mut self.last, keyword);
-        let fresh = std::mem::replace(&mut self.level.fresh, false);
+        let fresh = std::mem::replace(&mut self.fresh, false);
         match (keyword, self.level.place) {
             (Some(Keyword::Recursive), Place::Common) => self.common.be_recursive(),
             (_, Place::Point | Place::Common) => self.telling_name(text),

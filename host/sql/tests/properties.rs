@@ -6,6 +6,45 @@ mod generator;
 use generator::{Generator, SECRET};
 use wirespan_sql::{Dialect, SUMMARY_CHARACTERS, read};
 
+/// Texts whose comments, literals or names stand close together: removing one must not make
+/// another token of what stood around it.
+const REGRESSIONS: &[&str] = &[
+    "SELECT 5--5",
+    "SELECT a-/**/-b",
+    "SELECT a/ /**/ *b*/",
+    "SELECT a/-- x\n*b",
+    "SELECT $/**/$ 'x' $$",
+    "SELECT E/**/'it\\'s'",
+    "SELECT U/**/&'x'",
+    "SELECT a./**/5",
+    "SELECT 1/**/.5",
+    "SELECT TRUE.5, 'x'.5",
+    "SELECT `a`.5, \"a\".5, $1.5",
+    "TRUE SET a = b",
+    "SET TRUE PASSWORD hunter2",
+    "ALTER SET a = b USER PASSWORD hunter2",
+    "SELECT /*!4010 */ 1",
+    "SELECT /*!4010/**/1 */",
+    "SELECT /*!401011*/",
+    "SELECT /*! '*/' */",
+    "SELECT /*!'a'*/*/",
+    "SELECT \\N'x'",
+    "SELECT \\/**/N",
+    "SET a = b/**/.c",
+    "SET a = b --\n(c)",
+    "SET a = /*!40101 b */",
+    "ALTER USER a IDENTIFIED BY b/**/(c)",
+    "SET PASSWORD FOR a = b; SELECT c",
+    "SELECT 'a'/**/'b'",
+    "SELECT E'a'\n/**/'b\\'c'",
+    "SELECT 1e/**/+5",
+    "SELECT 1/**/a",
+    "SELECT @/**/'a'",
+    "/**/",
+    "-- \n--",
+    "\u{b}'a'\u{b}",
+];
+
 const STATEMENTS: usize = 2_000;
 
 fn check(text: &str, dialect: Dialect, complete: bool, seed: u64) {
@@ -85,6 +124,43 @@ fn no_bytes_make_it_panic_or_change_its_mind() {
                         "seed {seed}, {dialect:?}: {text:?}"
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Far from anything that a client sends.
+#[test]
+fn what_leaves_the_node_is_read_alike_again() {
+    const TEXTS: u64 = 50_000;
+    for dialect in [Dialect::MySql, Dialect::Postgres] {
+        for seed in 0..TEXTS {
+            let mut generator = Generator::new(dialect, seed);
+            let bytes = generator.bytes();
+            for text in [&*String::from_utf8_lossy(&bytes), &*generator.soup()] {
+                for complete in [true, false] {
+                    let statement = read(text, dialect, complete);
+                    let again = read(&statement.text, dialect, complete);
+                    assert_eq!(
+                        again.text, statement.text,
+                        "seed {seed}, {dialect:?}, complete: {complete}: {text:?}"
+                    );
+                    assert!(statement.summary.chars().count() <= SUMMARY_CHARACTERS);
+                }
+            }
+        }
+    }
+}
+
+/// Texts that were once read otherwise the second time, or might be.
+#[test]
+fn these_texts_are_read_alike_again() {
+    for text in REGRESSIONS {
+        for dialect in [Dialect::MySql, Dialect::Postgres] {
+            for complete in [true, false] {
+                let statement = read(text, dialect, complete);
+                let again = read(&statement.text, dialect, complete);
+                assert_eq!(again.text, statement.text, "{dialect:?}: {text:?}");
             }
         }
     }

@@ -84,7 +84,6 @@ impl<'a> Summary<'a> {
             place,
             list,
             read: false,
-            fresh: false,
         };
     }
 
@@ -104,7 +103,6 @@ impl<'a> Summary<'a> {
             place,
             list,
             read: false,
-            fresh: false,
         };
         true
     }
@@ -120,7 +118,6 @@ impl<'a> Summary<'a> {
                 self.level = Level {
                     operation: Operation::Insert,
                     place: Place::Target,
-                    fresh: false,
                     ..LEVEL
                 };
             }
@@ -248,6 +245,7 @@ impl<'a> Summary<'a> {
             }
             (Keyword::For, Set) if self.level.place == Place::List => {
                 self.level = LEVEL;
+                self.fresh = true;
             }
             (
                 Keyword::Where

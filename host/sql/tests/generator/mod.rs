@@ -5,6 +5,19 @@ use wirespan_sql::Dialect;
 /// too.
 pub(crate) const SECRET: &str = "90210417";
 
+#[rustfmt::skip]
+const SOUP: &[&str] = &[
+    "'x'", "'it\\'s'", "''", "\"q\"", "`b`", "E'a\\'", "N'x'", "_utf8'x'", "U&'d'", "u&\"d\"", "x'00'",
+    "'", "\"", "`", "\\", "\\N", "$1", "$123456", "$", "$$", "$a$", "1", "1.5e-3", ".5", "0xff", "--5",
+    "-- c\n", "--", "#", "/*", "*/", "/**/", "/*!40101 ", "/*!", "/*M!", "/*traceparent='00-a-b-01'*/",
+    "(", ")", ",", ".", ";", "=", "@", "@@", "?", "-", "+", "*", "&", "<>", "::", "\n", "\0", "\u{fffd}",
+    "a", "users", "größe", "hunter2", "a_very_long_column_name", "eightchr", "SELECT", "INSERT", "INTO",
+    "FROM", "WHERE", "UPDATE", "DELETE", "MERGE", "USING", "JOIN", "ON", "DISTINCT", "VALUES", "WITH",
+    "RECURSIVE", "AS", "SET", "PASSWORD", "IDENTIFIED", "BY", "TO", "FOR", "STATEMENT", "USER", "ROLE",
+    "CREATE", "ALTER", "DROP", "GRANT", "TABLE", "INDEX", "FUNCTION", "DEFINER", "LOAD", "DATA", "CALL",
+    "EXPLAIN", "BEGIN", "OPTIMIZE", "NO_WRITE_TO_BINLOG", "TRUE", "NULL", "DEFAULT",
+];
+
 pub(crate) struct Generator {
     dialect: Dialect,
     state: u64,
@@ -265,6 +278,29 @@ impl Generator {
             out.push_str(&self.string(quote, escapes));
         }
         out.push_str(self.pick(&[")", ") AND c", ");", "); SELECT 1"]));
+        out
+    }
+
+    /// Bytes at random, more of those that mean something.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        const TELLING: &[u8] = b" \n'\"`\\/*-#$;()!?@=,.0aEN_";
+        let length = self.below(48);
+        let mut bytes = || match self.below(4) {
+            0 => self.next() as u8,
+            _ => TELLING[self.below(TELLING.len())],
+        };
+        (0..length).map(|_| bytes()).collect()
+    }
+
+    /// Tokens at random, some written onto each other.
+    pub(crate) fn soup(&mut self) -> String {
+        let mut out = String::new();
+        for _ in 0..self.below(24) {
+            out.push_str(self.pick(SOUP));
+            if self.below(3) > 0 {
+                out.push(' ');
+            }
+        }
         out
     }
 
