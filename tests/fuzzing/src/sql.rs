@@ -18,12 +18,16 @@ pub(crate) fn run(input: &[u8]) {
             "a summary of {} characters",
             statement.summary.chars().count()
         );
+        // A blank comes between the two of `--`, and a placeholder where there is no value.
         assert!(
-            statement.text.len() <= text.len() + 1,
+            statement.text.len() <= text.len() + text.len() / 2 + 1,
             "the text grew from {} to {} bytes",
             text.len(),
             statement.text.len()
         );
+        // What leaves the node has nothing left to replace.
+        let again = read(&statement.text, dialect, how & 1 == 0);
+        assert_eq!(again.text, statement.text, "read again");
         // A number or a string in front of everything is a literal whatever follows.
         let marked = format!("SELECT 8675309, 'zxcvbnmq' {text}");
         let statement = read(&marked, dialect, how & 1 == 0);
