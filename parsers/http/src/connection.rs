@@ -171,10 +171,7 @@ impl Parser for Http {
         let mut at = input.position();
         self.lane(side).seen = input.end();
         let step = loop {
-            let step = match side {
-                Side::Client => self.request_step(&input, &mut at, cx),
-                Side::Server => self.response_step(&input, &mut at, cx),
-            };
+            let step = self.step(side, &input, &mut at, cx);
             if step == Step::Done {
                 return;
             }
@@ -244,6 +241,22 @@ impl Parser for Http {
 }
 
 impl Http {
+    /// Reads on at `at`.
+    fn step(&mut self, side: Side, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let (lane, other) = match side {
+            Side::Client => (&mut self.client, &mut self.server),
+            Side::Server => (&mut self.server, &mut self.client),
+        };
+        if other.state == State::Seek && *at < input.end() {
+            other.turns();
+        }
+        match (lane.state, side) {
+            (State::Seek, _) if !lane.seek_turn(input, at) => Step::More,
+            (_, Side::Client) => self.request_step(input, at, cx),
+            (_, Side::Server) => self.response_step(input, at, cx),
+        }
+    }
+
     pub(crate) fn lane(&mut self, side: Side) -> &mut Lane {
         match side {
             Side::Client => &mut self.client,

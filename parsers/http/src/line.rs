@@ -172,6 +172,16 @@ fn has_control(text: &[u8]) -> bool {
     below & HIGH != 0 || rest.iter().any(|&b| b < b' ')
 }
 
+/// `bytes`, which stand at `at`, from the first line on that is not empty; `at` goes there.
+pub(crate) fn past_empty_lines<'a>(bytes: &'a [u8], at: &mut u64) -> &'a [u8] {
+    let empty = bytes
+        .iter()
+        .take_while(|b| matches!(b, b'\r' | b'\n'))
+        .count();
+    *at = at.saturating_add(empty as u64);
+    bytes.get(empty..).unwrap_or_default()
+}
+
 /// What a first line may have of `bytes`: one that ends later is too long, however much is shown.
 fn within_limit(bytes: &[u8]) -> &[u8] {
     let limit = usize::try_from(HEAD_BYTES).unwrap_or(usize::MAX);

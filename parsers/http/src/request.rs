@@ -7,7 +7,7 @@ use crate::connection::{Http, State, Step};
 use crate::exchange::{Message, Method, Text, UNKNOWN_MINOR, fresh};
 use crate::head::{Extent, Head, Name, is_too_long};
 use crate::limits::{FAILED_STARTS, IN_FLIGHT, IN_FLIGHT_BYTES, TARGET_BYTES};
-use crate::line::{Parsed, RequestLine, long_request_line, request_line};
+use crate::line::{Parsed, RequestLine, long_request_line, past_empty_lines, request_line};
 
 impl Http {
     /// Reads on in the client's bytes at `at`.
@@ -17,11 +17,7 @@ impl Http {
         at: &mut u64,
         cx: &mut Context<'_>,
     ) -> Step {
-        if self.server.state == State::Seek && *at < input.end() {
-            self.server.turns();
-        }
         match self.client.state {
-            State::Seek if !self.client.seek_turn(input, at) => Step::More,
             State::Seek | State::Start => self.request_start(input, at, cx),
             State::Head => self.request_head(input, at, cx),
             State::Body => {
@@ -64,13 +60,7 @@ impl Http {
 
     fn request_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
         // Empty lines before a request are ignored (RFC 9112, 2.2).
-        let empty = input
-            .from(*at)
-            .iter()
-            .take_while(|b| matches!(b, b'\r' | b'\n'))
-            .count();
-        *at = at.saturating_add(empty as u64);
-        let bytes = input.from(*at);
+        let bytes = past_empty_lines(input.from(*at), at);
         if bytes.is_empty() {
             return Step::More;
         }

@@ -8,7 +8,7 @@ use crate::connection::{Http, State, Step};
 use crate::exchange::{Exchange, Message, Method, Text, UNKNOWN_MINOR, fresh};
 use crate::head::{Ambiguity, Extent, Head, Name, is_too_long};
 use crate::limits::FAILED_STARTS;
-use crate::line::{Parsed, StatusLine, odd_status_line, status_line};
+use crate::line::{Parsed, StatusLine, odd_status_line, past_empty_lines, status_line};
 
 impl Http {
     /// Reads on in the server's bytes at `at`.
@@ -18,11 +18,7 @@ impl Http {
         at: &mut u64,
         cx: &mut Context<'_>,
     ) -> Step {
-        if self.client.state == State::Seek && *at < input.end() {
-            self.client.turns();
-        }
         match self.server.state {
-            State::Seek if !self.server.seek_turn(input, at) => Step::More,
             State::Seek | State::Start | State::Held => self.response_start(input, at, cx),
             State::Head => self.response_head(input, at, cx),
             State::Body => self.response_body(input, at, cx),
@@ -34,15 +30,10 @@ impl Http {
     }
 
     fn response_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        let mut bytes = input.from(*at);
         if self.server.state == State::Start {
-            let empty = input
-                .from(*at)
-                .iter()
-                .take_while(|b| matches!(b, b'\r' | b'\n'))
-                .count();
-            *at = at.saturating_add(empty as u64);
+            bytes = past_empty_lines(bytes, at);
         }
-        let bytes = input.from(*at);
         if bytes.is_empty() {
             return Step::More;
         }
