@@ -53,13 +53,14 @@ impl Facts {
         self.scratch = scratch;
     }
 
-    /// Adds the facts of a connection. Returns where they begin and how many there are.
-    pub(crate) fn add(&mut self, connection: &Connection, restarted: bool) -> (u64, u64) {
+    /// Adds the facts of a connection. `joined`: what is shown of it is not its beginning, also where
+    /// its beginning was seen. Returns where they begin and how many there are.
+    pub(crate) fn add(&mut self, connection: &Connection, joined: bool) -> (u64, u64) {
         let first = self.list.len();
         let info = &connection.info;
         self.number(fact::OBSERVED_CLIENT, connection.observed_client().into());
         self.number(fact::SIDES_CERTAIN, connection.sides_certain.into());
-        if connection.mid_stream || restarted {
+        if connection.mid_stream || joined {
             self.number(fact::MID_STREAM, 1);
         }
         if connection.tls {

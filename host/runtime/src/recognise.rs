@@ -45,7 +45,6 @@ impl Worker {
             let Some(connection) = connection_mut(&mut self.slots, slot) else {
                 return;
             };
-            connection.mid_stream |= connection.sides.iter().any(Side::begins_with_gap);
             connection
                 .side(connection.client)
                 .prefix(limits.recognise_bytes, &mut prefixes.client);
@@ -125,7 +124,10 @@ impl Worker {
                 Match::Fits => {
                     if !with_facts {
                         prefixes.facts.clear();
-                        prefixes.facts.add(connection, false);
+                        // Only for recognition: whether a gap has come when the parser is found
+                        // depends on the batch, and the parser is told of the gap itself.
+                        let joined = connection.sides.iter().any(Side::begins_with_gap);
+                        prefixes.facts.add(connection, joined);
                         with_facts = true;
                     }
                     let answer = pool

@@ -7,6 +7,11 @@ use wirespan_stream::Nanos;
 
 use crate::bindings::Cause;
 
+/// Gaps in a row stay apart, for each has its time and the end of a skip may lie in any of them; a side
+/// with more segments than this joins them. As many as a batch has events: nobody looks at a side for
+/// longer than that, unless nothing of it was ever copied.
+const SEGMENTS_WITH_GAPS_APART: usize = 512;
+
 /// A stretch of the stream. Segments of a side follow each other without a hole.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -37,6 +42,21 @@ impl Segment {
 
     fn is_gap(&self) -> bool {
         matches!(self.content, Content::Gap { .. })
+    }
+
+    /// Takes in a gap of the same cause that follows this one. Whether it is one.
+    fn joins_gap(&mut self, next: &Self) -> bool {
+        if let Content::Gap { len, cause } = &mut self.content
+            && let Content::Gap {
+                len: more,
+                cause: later,
+            } = &next.content
+            && cause == later
+        {
+            *len = len.saturating_add(*more);
+            return true;
+        }
+        false
     }
 
     /// Drops what lies below `position`, which is within the segment.
@@ -131,13 +151,14 @@ impl Side {
         if end <= self.end && segment.len() == 0 {
             return (0, None);
         }
-        if start > self.end {
+        let before = self.end;
+        if start > before {
             self.append(Segment {
-                position: self.end,
+                position: before,
                 time: segment.time,
                 order: segment.order,
                 content: Content::Gap {
-                    len: start.saturating_sub(self.end),
+                    len: start.saturating_sub(before),
                     cause: Cause::Lost,
                 },
             });
@@ -145,9 +166,7 @@ impl Side {
         self.end = end;
         let mut dropped = 0;
         let mut skipped = None;
-        if start < self.floor {
-            let below = self.floor.min(end);
-            dropped = below.saturating_sub(start);
+        if before < self.floor {
             if end >= self.floor {
                 skipped = self.skip_from.take().map(|from| Skipped {
                     from,
@@ -157,6 +176,9 @@ impl Side {
                 });
             }
             self.dropped = (segment.time, segment.order);
+        }
+        if start < self.floor {
+            dropped = self.floor.min(end).saturating_sub(start);
             if end <= self.floor {
                 return (dropped, skipped);
             }
@@ -176,16 +198,14 @@ impl Side {
         self.fresh = true;
         if let Content::Bytes { bytes, .. } = &segment.content {
             self.retained = self.retained.saturating_add(bytes.len());
-        } else if let Content::Gap { len, cause } = &segment.content
-            && let Some(last) = self.segments.back_mut()
-            && let Content::Gap {
-                len: before,
-                cause: earlier,
-            } = &mut last.content
-            && earlier == cause
-        {
-            *before = before.saturating_add(*len);
-            return;
+        } else {
+            let crowded = self.segments.len() >= SEGMENTS_WITH_GAPS_APART;
+            if let Some(last) = self.segments.back_mut()
+                && (crowded || last.time == segment.time)
+                && last.joins_gap(&segment)
+            {
+                return;
+            }
         }
         self.segments.push_back(segment);
     }
@@ -243,6 +263,9 @@ impl Side {
             .iter()
             .find(|segment| segment.end() >= position);
         let reached = last.map(|segment| (segment.time, segment.order));
+        if let Some(segment) = self.segments.back().filter(|_| reached.is_none()) {
+            self.dropped = (segment.time, segment.order);
+        }
         self.consume(position);
         self.floor = self.floor.max(position);
         self.skip_from = None;
@@ -342,6 +365,11 @@ impl Side {
         let mut joined: VecDeque<Segment> = VecDeque::with_capacity(self.segments.len() / 2 + 1);
         let mut room = false;
         for segment in self.segments.drain(..) {
+            if let Some(last) = joined.back_mut()
+                && last.joins_gap(&segment)
+            {
+                continue;
+            }
             if room
                 && let Some(last) = joined.back_mut()
                 && let Content::Bytes {
@@ -387,10 +415,14 @@ impl Side {
         dropped
     }
 
-    /// Drops the first segment: a beginning that nobody recognised.
+    /// Drops the first segment: a beginning that nobody recognised. Gaps in a row go together.
     pub(crate) fn drop_first(&mut self) {
-        if let Some(end) = self.segments.front().map(Segment::end) {
+        let gap = self.begins_with_gap();
+        while let Some(end) = self.segments.front().map(Segment::end) {
             self.consume(end);
+            if !(gap && self.begins_with_gap()) {
+                return;
+            }
         }
     }
 
@@ -417,166 +449,4 @@ impl Side {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn data(position: u64, len: usize) -> Segment {
-        Segment {
-            position,
-            time: position + 1,
-            order: position,
-            content: Content::Bytes {
-                bytes: Bytes::from(vec![b'x'; len]),
-                unordered: false,
-            },
-        }
-    }
-
-    fn gap(position: u64, len: u64) -> Segment {
-        Segment {
-            position,
-            time: 1,
-            order: position,
-            content: Content::Gap {
-                len,
-                cause: Cause::Lost,
-            },
-        }
-    }
-
-    #[test]
-    fn the_first_bytes_place_a_side_whose_beginning_is_not_known() {
-        let mut side = Side::at(None);
-        side.push(data(1000, 10));
-        assert_eq!((side.floor, side.end, side.retained), (1000, 1010, 10));
-    }
-
-    #[test]
-    fn what_is_not_consumed_stays() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        side.push(data(10, 10));
-        assert!(side.consume(13));
-        assert_eq!(
-            (
-                side.retained,
-                side.segments.len(),
-                side.segments[0].position
-            ),
-            (7, 1, 13)
-        );
-        assert!(!side.consume(13));
-        assert!(side.consume(20));
-        assert!(side.segments.is_empty());
-    }
-
-    #[test]
-    fn a_gap_goes_with_the_bytes_before_it_and_stays_while_they_stay() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        side.push(gap(10, 5));
-        side.push(data(15, 10));
-        side.seen = 25;
-        side.consume(9);
-        assert_eq!(side.segments.len(), 3);
-        side.consume(10);
-        assert_eq!((side.segments.len(), side.floor), (1, 15));
-    }
-
-    #[test]
-    fn a_gap_that_was_not_shown_is_not_passed() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        side.seen = 10;
-        side.push(gap(10, 5));
-        side.skip(10);
-        assert_eq!((side.segments.len(), side.floor), (1, 10));
-    }
-
-    #[test]
-    fn a_skip_ahead_drops_what_arrives_and_tells_once() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        assert_eq!(side.skip(100), None);
-        assert_eq!(side.push(data(10, 50)), (50, None));
-        let (dropped, skipped) = side.push(data(60, 50));
-        assert_eq!(dropped, 40);
-        assert_eq!(
-            skipped,
-            Some(Skipped {
-                from: 0,
-                to: 100,
-                time: 61,
-                order: 60
-            })
-        );
-        assert_eq!((side.retained, side.segments[0].position), (10, 100));
-        assert_eq!(side.push(data(110, 1)), (0, None));
-    }
-
-    #[test]
-    fn a_skip_that_ends_exactly_where_data_ends_is_told() {
-        let mut side = Side::at(Some(0));
-        side.skip(10);
-        let (dropped, skipped) = side.push(gap(0, 10));
-        assert_eq!((dropped, skipped.map(|s| s.to)), (10, Some(10)));
-        assert!(side.segments.is_empty());
-    }
-
-    #[test]
-    fn a_skip_within_what_is_there_is_told_at_once() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        side.push(data(10, 10));
-        let skipped = side.skip(15).unwrap();
-        assert_eq!((skipped.time, skipped.to), (11, 15));
-        assert_eq!(side.retained, 5);
-    }
-
-    #[test]
-    fn joining_marks_keeps_bytes_and_the_earlier_time() {
-        let mut side = Side::at(Some(0));
-        for position in 0..9 {
-            side.push(data(position, 1));
-        }
-        side.compact(8);
-        assert_eq!(side.segments.len(), 5);
-        assert_eq!(
-            (
-                side.segments[1].position,
-                side.segments[1].time,
-                side.retained
-            ),
-            (2, 3, 9)
-        );
-        let mut prefix = Vec::new();
-        side.prefix(100, &mut prefix);
-        assert_eq!(prefix.len(), 9);
-    }
-
-    #[test]
-    fn a_message_that_drips_is_presented_less_and_less_often() {
-        let mut side = Side::at(Some(0));
-        let mut presentations = 0;
-        for position in 0..10_000 {
-            side.push(data(position, 1));
-            if side.ready() {
-                presentations += 1;
-                side.presented();
-                side.compact(64);
-            }
-        }
-        assert!(presentations < 150, "{presentations}");
-    }
-
-    #[test]
-    fn what_is_dropped_for_the_limit_becomes_a_gap_of_exact_length() {
-        let mut side = Side::at(Some(0));
-        side.push(data(0, 10));
-        side.consume(4);
-        side.push(data(10, 10));
-        assert_eq!(side.drop_retained(), 16);
-        assert_eq!((side.segments[0].position, side.segments[0].len()), (4, 16));
-        assert_eq!(side.retained, 0);
-    }
-}
+mod tests;

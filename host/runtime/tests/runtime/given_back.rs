@@ -2,7 +2,9 @@
 //! the stream cuts short.
 
 use wirespan_capture::Verdict;
-use wirespan_runtime::{Engine, EngineConfig, Limits, Origin};
+use wirespan_runtime::{Engine, EngineConfig, Limits, Origin, ParsedSpan};
+use wirespan_span::Status;
+use wirespan_stream::Role;
 
 use crate::bench::{Bench, CLOSE, DATA, GAP, GUEST, Guest, OPEN, SKIPPED, add_section, encode};
 
@@ -72,6 +74,34 @@ fn what_is_given_back_twice_is_let_go_and_counted() {
         (bench.worker.connections(), bench.worker.retained_bytes()),
         (0, 0)
     );
+}
+
+/// Which of the two comes first depends on the batch, and that is not told apart.
+#[test]
+fn a_side_that_begins_with_a_loss_is_opened_alike_before_and_after_the_loss_is_known() {
+    let opened = |at_once: bool| {
+        let mut bench = Bench::new();
+        bench.open(1, 100);
+        bench.server(1, 110, b"answer");
+        if !at_once {
+            bench.run();
+        }
+        bench.gap(1, 120, 50);
+        bench.run();
+        let open = |parsed: &&ParsedSpan| parsed.span.flags.0 == OPEN;
+        let spans: Vec<_> = bench.output.spans.iter().filter(open).collect();
+        assert_eq!(spans.len(), 1);
+        spans[0].span.status
+    };
+    assert_eq!(
+        (opened(true), opened(false)),
+        (Status::Unset, Status::Unset)
+    );
+    let mut bench = Bench::new();
+    bench.open_as(1, 100, Some(Role::Server), true);
+    bench.server(1, 110, b"answer");
+    bench.run();
+    assert_eq!(bench.output.spans[0].span.status, Status::Ok);
 }
 
 #[test]

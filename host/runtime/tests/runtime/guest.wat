@@ -62,9 +62,10 @@
   (func $recurse (param i64 i64 i64 i64) (result i64)
     (i64.add (call $recurse (local.get 1) (local.get 0) (local.get 3) (local.get 2)) (local.get 0)))
 
-  (func (export "process") (param $now i64) (param $events i32) (param $count i32) (param i32 i32)
+  (func (export "process") (param $now i64) (param $events i32) (param $count i32) (param $facts i32) (param i32)
                            (param $bytes i32) (param $bytes_len i32) (result i32)
     (local $event i32) (local $end i32) (local $span i32) (local $request i32)
+    (local $fact i32) (local $last_fact i32)
     (local $kind i32) (local $first i32) (local $ask i32) (local $position i64) (local $spans i32) (local $n i32)
     (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
     (local.set $span (i32.const 0x100000))
@@ -86,6 +87,19 @@
       ;; cause of the event: the status of the span says restart (8)
       (if (i32.eq (i32.load8_u offset=38 (local.get $event)) (i32.const 8))
         (then (i32.store8 offset=66 (local.get $span) (i32.const 2))))
+      ;; a connection that is opened with the fact mid-stream (2) has the status ok
+      (if (i32.eqz (local.get $kind))
+        (then
+          (local.set $fact (i32.add (local.get $facts)
+            (i32.mul (i32.wrap_i64 (i64.load offset=16 (local.get $event))) (i32.const 24))))
+          (local.set $last_fact (i32.add (local.get $fact)
+            (i32.mul (i32.wrap_i64 (i64.load offset=24 (local.get $event))) (i32.const 24))))
+          (block $told (loop $next_fact
+            (br_if $told (i32.ge_u (local.get $fact) (local.get $last_fact)))
+            (if (i32.eq (i32.load16_u (local.get $fact)) (i32.const 2))
+              (then (i32.store8 offset=66 (local.get $span) (i32.const 1))))
+            (local.set $fact (i32.add (local.get $fact) (i32.const 24)))
+            (br $next_fact)))))
       (if (i32.eq (local.get $kind) (i32.const 1))
         (then
           (local.set $first (i32.load8_u (i32.add (local.get $bytes) (i32.load offset=32 (local.get $event)))))
