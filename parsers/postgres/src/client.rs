@@ -164,6 +164,7 @@ impl Postgres {
         };
         pending.bytes = pending.bytes.saturating_add(message.header.len());
         pending.end = message.end;
+        self.answer.copy_in = message.header.tag == b'd';
         if matches!(pending.item, Item::Execute(_)) {
             while matches!(self.queue.back().map(|p| &p.item), Some(Item::Sync)) {
                 self.queue.pop_back();

@@ -354,7 +354,12 @@ impl Postgres {
     pub(crate) fn flag_current(&mut self, side: Side, flag: Flags) {
         match side {
             Side::Client => {
-                if let Some(pending) = self.queue.back_mut() {
+                let current = if self.answer.copy_in {
+                    self.queue.front_mut()
+                } else {
+                    self.queue.back_mut()
+                };
+                if let Some(pending) = current {
                     pending.flags = pending.flags | flag;
                 }
             }

@@ -220,6 +220,10 @@ impl Postgres {
             return;
         }
         self.redefined |= self.server.state == State::Seek;
+        if self.answer.copy_in {
+            // What was lost may be of what is copied.
+            self.flag_current(side, Flags::GAP);
+        }
         match self.trust {
             Trust::Sure => {
                 let (position, time) = (gap.position, gap.time);

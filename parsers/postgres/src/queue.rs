@@ -85,7 +85,7 @@ pub(crate) struct Answer {
     pub(crate) command: Box<[u8]>,
     pub(crate) error: bool,
     pub(crate) code: Option<SqlState>,
-    /// The client copies to the server.
+    /// The client copies to the server, and has not said that it is done or failed.
     pub(crate) copy_in: bool,
     /// Replication.
     pub(crate) copy_both: bool,

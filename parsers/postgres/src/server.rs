@@ -287,12 +287,15 @@ fn note_error(answer: &mut Answer, body: Option<&[u8]>) {
 fn note_command(answer: &mut Answer, body: Option<&[u8]>) {
     answer.deallocates |= is_deallocation(&answer.command);
     answer.commands = answer.commands.saturating_add(1);
+    if std::mem::take(&mut answer.copy_in) {
+        // No command is complete before the copying is: the end of it was lost, be it without a word.
+        answer.flags = answer.flags | Flags::GAP;
+    }
     let Some((command, count)) = body.and_then(wire::tag) else {
         answer.command = Box::default();
         answer.count = None;
         return;
     };
-    answer.copy_in = false;
     answer.count = count;
     if let Some(count) = count
         && matches!(

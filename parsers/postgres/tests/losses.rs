@@ -3,7 +3,9 @@
 #[expect(dead_code, reason = "not all messages are needed here")]
 mod messages;
 
-use messages::{complete, error, execute_all, executed, query, ready, row, rows, started, sync};
+use messages::{
+    complete, error, execute_all, executed, message, query, ready, row, rows, started, sync,
+};
 use wirespan_parser_postgres::Postgres;
 use wirespan_sdk::testkit::{Conversation, SeenSpan, check_cuts, removals, replay};
 use wirespan_sdk::{Cause, Flags, Side};
@@ -77,6 +79,43 @@ fn lost_rows_are_stepped_over() {
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].integer("db.response.returned_rows"), Some(2));
     assert_eq!(spans[0].flags, Flags::GAP);
+}
+
+/// The end of a copy that was lost, told or not, is not the end of its request.
+#[test]
+fn a_copy_of_which_data_was_lost_says_so() {
+    let copying = || {
+        started()
+            .client(query("copy t from stdin"))
+            .server(message(b'G', &[0, 0, 0]))
+    };
+    let copied = |conversation: Conversation| {
+        conversation.server([complete("COPY 2"), ready(b'I')].concat())
+    };
+    let [data, done] = [message(b'd', b"1\n2\n"), message(b'c', b"")];
+    let all = [data.clone(), done.clone()].concat();
+    let whole = spans(copied(copying().client(&all[..])));
+    assert_eq!((whole.len(), whole[0].flags), (1, Flags::empty()));
+    for lost in [
+        copied(copying()),
+        copied(copying().client(&data[..])),
+        copied(copying().gap(Side::Client, all.len() as u64)),
+        copied(
+            copying()
+                .gap(Side::Client, data.len() as u64)
+                .client(&done[..]),
+        ),
+        copied(copying().gap_unknown(Side::Client)),
+    ] {
+        let spans = spans(lost);
+        assert_eq!((spans.len(), spans[0].flags), (1, Flags::GAP));
+    }
+    let failed = spans(
+        copying()
+            .gap(Side::Client, all.len() as u64)
+            .server([error("22P02"), ready(b'I')].concat()),
+    );
+    assert_eq!((failed.len(), failed[0].flags), (1, Flags::GAP));
 }
 
 /// With any one piece lost, an exchange that does not overlap it is as before, but for two after
