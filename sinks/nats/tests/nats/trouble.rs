@@ -348,7 +348,8 @@ fn tls_is_spoken_with_who_is_trusted_and_with_nobody_else() {
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = self_signed(directory.path());
     let server = Server::start(&format!(
-        "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}\n"
+        // The server's own patience is 2 s, which a busy machine can take.
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 30 }}\n"
     ));
     let url = server.url().replace("nats://", "tls://");
     let trusting = NatsConfig {
