@@ -62,19 +62,13 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if !matches!(call.answer.status, 0 | 200) {
         span.integer(STATUS, i64::from(call.answer.status));
     }
-    // Before a reset by the server, messages may have been lost of which nothing tells yet: only what
-    // the client sends next would.
-    let cut_off =
-        matches!(call.reset, Some((Side::Server, _))) && call.request.phase != Phase::Over;
-    if !cut_off {
-        counts(
-            &mut span,
-            &call.request,
-            call.reported,
-            REQUEST_MESSAGES,
-            REQUEST_MESSAGE_BYTES,
-        );
-    }
+    counts(
+        &mut span,
+        &call.request,
+        call.reported,
+        REQUEST_MESSAGES,
+        REQUEST_MESSAGE_BYTES,
+    );
     counts(
         &mut span,
         &call.response,

@@ -263,7 +263,7 @@ fn resets_say_who_and_why() {
     let report = run(&conversation);
     let expected = [
         "rpc s.S/A - 0/0 reset",
-        "rpc s.S/B - -/0 unanswered reset",
+        "rpc s.S/B - 0/0 unanswered reset",
         "GET /c 200",
     ];
     assert_eq!(lines(&report), expected);
