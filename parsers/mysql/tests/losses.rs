@@ -152,3 +152,25 @@ fn what_is_lost_harms_only_its_neighbourhood() {
         assert_eq!(report.spans.len(), 12);
     }
 }
+
+#[test]
+fn joined_while_commands_are_ahead_no_answer_goes_to_the_next_for_long() {
+    let answer = |n| result(1, &rows(n), false, 2);
+    let ask = |n: usize| query(&format!("select {n}"));
+    // What was asked before is answered when the client goes on, and from then on the server is
+    // one behind.
+    let mut conversation = Conversation::mid_stream().server(answer(1)).client(ask(3));
+    for n in 2..=12 {
+        conversation = conversation.server(answer(n));
+        if n >= 3 && n < 12 {
+            conversation = conversation.client(ask(n + 1));
+        }
+    }
+    let spans = spans(conversation);
+    for (text, rows, flags) in texts(&spans) {
+        let right = text == rows.map(|rows| format!("select {rows}")).as_deref();
+        assert!(right || flags != Flags::empty(), "{text:?} {rows:?}");
+    }
+    let last = texts(&spans).last().copied();
+    assert_eq!(last, Some((Some("select 12"), Some(12), Flags::empty())));
+}
