@@ -162,7 +162,7 @@ fn joined_while_commands_are_ahead_no_answer_goes_to_the_next_for_long() {
     let mut conversation = Conversation::mid_stream().server(answer(1)).client(ask(3));
     for n in 2..=12 {
         conversation = conversation.server(answer(n));
-        if n >= 3 && n < 12 {
+        if (3..12).contains(&n) {
             conversation = conversation.client(ask(n + 1));
         }
     }
