@@ -203,9 +203,18 @@ impl Postgres {
             lane.position = 0;
             lane.seen = 0;
         }
+        let startup = lane.state == State::Startup;
         lane.seek();
         self.missed = self.missed | Flags::GAP;
         self.logged_in = true;
+        if startup {
+            // As one that is joined in the middle: where encryption was asked for in what was lost,
+            // the server's answer to it is no message.
+            self.server.seek();
+            self.trust = Trust::Lost;
+            self.confirmed = false;
+            return;
+        }
         if side == Side::Server {
             if matches!(self.queue.front().map(|p| &p.item), Some(Item::Encryption)) {
                 self.pop();

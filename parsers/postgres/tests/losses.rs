@@ -118,6 +118,31 @@ fn a_copy_of_which_data_was_lost_says_so() {
     assert_eq!((failed.len(), failed[0].flags), (1, Flags::GAP));
 }
 
+/// Its answer is one byte, and not a message.
+#[test]
+fn a_request_for_encryption_that_was_lost_costs_the_login() {
+    let beginnings = [
+        Conversation::new().gap(Side::Client, 8).server(b"N"),
+        Conversation::new().server(b"N").gap(Side::Client, 8),
+        Conversation::new().gap_unknown(Side::Client).server(b"N"),
+    ];
+    for beginning in beginnings {
+        let mut conversation = beginning
+            .client([&[0, 0, 0, 16, 0, 3, 0, 0][..], b"user\0me\0"].concat())
+            .server([message(b'R', &[0; 4]), ready(b'I')].concat());
+        for n in 0..3 {
+            conversation = conversation
+                .client(query(&format!("select {n}")))
+                .server([rows(n), complete(&format!("SELECT {n}")), ready(b'I')].concat());
+        }
+        let texts: Vec<_> = spans(conversation)
+            .iter()
+            .map(|s| s.text("db.query.text").map(str::to_owned))
+            .collect();
+        assert_eq!(texts, [0, 1, 2].map(|n| Some(format!("select {n}"))));
+    }
+}
+
 /// With any one piece lost, an exchange that does not overlap it is as before, but for two after
 /// it, and none has a text or an outcome that is another's.
 #[test]
