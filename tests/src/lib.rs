@@ -10,6 +10,7 @@ pub mod curl;
 pub mod expect;
 pub mod http2;
 pub mod mariadb;
+pub mod mysql;
 pub mod nats;
 pub mod nginx;
 pub mod pgbouncer;

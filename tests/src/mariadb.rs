@@ -198,8 +198,8 @@ impl Mariadb {
     }
 }
 
-/// What MariaDB's client has said of each statement it has sent.
-fn read_client(output: &str, errors: &str, script: &str) -> Result<Vec<Query>> {
+/// What MariaDB's or MySQL's client has said of each statement it has sent.
+pub(crate) fn read_client(output: &str, errors: &str, script: &str) -> Result<Vec<Query>> {
     const RULE: &str = "--------------";
     let mut failed: BTreeMap<usize, &str> = BTreeMap::new();
     for line in errors.lines() {

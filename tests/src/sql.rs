@@ -26,6 +26,9 @@ pub struct Query {
     /// So much in one call that an agent copies only its beginning: a gap may be told.
     #[serde(default)]
     pub bulk: bool,
+    /// Its text is longer than what a span carries.
+    #[serde(default)]
+    pub truncated: bool,
     /// Only where it is another than the session's.
     pub database: Option<String>,
 }
@@ -112,11 +115,14 @@ impl Session {
                         "UNSET"
                     }
                     .to_owned(),
-                    flags: query
-                        .skipped
-                        .then(|| "no_response".to_owned())
-                        .into_iter()
-                        .collect(),
+                    flags: [
+                        (query.skipped, "no_response"),
+                        (query.truncated, "request_truncated"),
+                    ]
+                    .into_iter()
+                    .filter(|(is_so, _)| *is_so)
+                    .map(|(_, flag)| flag.to_owned())
+                    .collect(),
                 };
                 (key, query.bulk)
             })

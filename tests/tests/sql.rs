@@ -66,7 +66,7 @@ fn psql_and_psycopg_over_tls() -> Result<()> {
     let server = Postgres::start(true)?;
     let watch = Watch::start(&[server.port])?;
     let mut sessions = vec![server.psql(Tls::Yes, STATEMENTS)?];
-    let names = "simple,wide,extended,transactions,copies,pipeline";
+    let names = "simple,wide,upload,extended,transactions,copies,pipeline";
     sessions.extend(server.psycopg(Tls::Yes, names)?);
     watch.assert_exactly(&sessions)?;
     Ok(())

@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command;
+use crate::suite::{self, Suite};
 use crate::terminal::{Mark, Terminal};
 use crate::workspace::Workspace;
 
@@ -70,13 +70,13 @@ pub(crate) fn image(kernel: &Kernel, workspace: &Workspace, terminal: &Terminal)
 }
 
 fn fetch(kernel: &Kernel, directory: &Path, what: &str, terminal: &Terminal) -> Result<()> {
-    let apt = Apt::configure(kernel, directory)?;
+    let apt = Suite::configure(kernel.suite, &directory.join("apt"))?;
     let update = command::capture(what, apt.command("apt-get").arg("update"), None, terminal)?;
     if !update.status.success() {
         bail!(
             "apt-get update of {} failed: {}",
             kernel.suite,
-            last_line(&update.output)
+            suite::last_line(&update.output)
         );
     }
     let names = command::answer(apt.command("apt-cache").arg("pkgnames").arg(kernel.package))
@@ -101,77 +101,12 @@ fn fetch(kernel: &Kernel, directory: &Path, what: &str, terminal: &Terminal) -> 
     if !download.status.success() {
         bail!(
             "apt-get download {name} failed: {}",
-            last_line(&download.output)
+            suite::last_line(&download.output)
         );
     }
     unpack(directory)?;
     terminal.done(Mark::Good, what, name);
     Ok(())
-}
-
-/// Where this machine gets Debian's packages from: other suites are there as well.
-fn archive() -> Result<String> {
-    const LABEL: &str = "Debian";
-    let targets = command::answer(command::command("apt-get").args([
-        "indextargets",
-        "--format",
-        "$(LABEL) $(REPO_URI)",
-        "Created-By: Packages",
-    ]))
-    .unwrap_or_default();
-    targets
-        .lines()
-        .find_map(|line| match line.split_once(' ') {
-            Some((LABEL, uri)) => Some(uri.trim_end_matches('/').to_owned()),
-            _ => None,
-        })
-        .context("apt knows no archive of Debian: run `apt-get update` on a Debian machine")
-}
-
-/// An apt configuration beside the machine's own, with one suite and nothing shared but proxies.
-struct Apt {
-    options: Vec<String>,
-}
-
-impl Apt {
-    fn configure(kernel: &Kernel, directory: &Path) -> Result<Self> {
-        let state = directory.join("apt");
-        for part in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(state.join(part))
-                .with_context(|| format!("{} cannot be made", state.display()))?;
-        }
-        let sources = state.join("sources.list");
-        let line = format!(
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n",
-            archive()?,
-            kernel.suite
-        );
-        fs::write(&sources, line)
-            .with_context(|| format!("{} cannot be written", sources.display()))?;
-        let options = [
-            format!("Dir::Etc::SourceList={}", sources.display()),
-            "Dir::Etc::SourceParts=-".to_owned(),
-            "Dir::Etc::Preferences=-".to_owned(),
-            "Dir::Etc::PreferencesParts=-".to_owned(),
-            format!("Dir::State::Lists={}", state.join("lists").display()),
-            format!("Dir::Cache={}", state.join("cache").display()),
-            "Acquire::Languages=none".to_owned(),
-            "APT::Sandbox::User=".to_owned(),
-            // An old suite is no longer signed anew.
-            "Acquire::Check-Valid-Until=false".to_owned(),
-        ];
-        Ok(Self {
-            options: options.to_vec(),
-        })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = command::command(program);
-        for option in &self.options {
-            command.args(["-o", option]);
-        }
-        command
-    }
 }
 
 /// Unpacks the one package in `directory`, keeps the image, and removes the rest.
@@ -243,11 +178,4 @@ fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit())
         .filter_map(|part| part.parse().ok())
         .collect()
-}
-
-fn last_line(output: &str) -> &str {
-    output
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or_default()
 }

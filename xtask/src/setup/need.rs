@@ -11,6 +11,7 @@ pub(crate) enum Purpose {
     Test,
     Bench,
     Kernels,
+    Databases,
     Ci,
 }
 
@@ -177,6 +178,13 @@ pub(crate) const NEEDS: &[Need] = &[
         packages: &["perl", "libdbd-mariadb-perl"],
         purposes: &[Purpose::Test],
         check: Check::Works("/usr/bin/perl", &["-MDBD::MariaDB", "-e", "1"]),
+    },
+    Need {
+        name: "pip",
+        why: "fetches drivers and a server of databases newer than Debian 12's",
+        packages: &["python3-pip"],
+        purposes: &[Purpose::Databases],
+        check: Check::Works("/usr/bin/python3", &["-m", "pip", "--version"]),
     },
     Need {
         name: "qemu-system-x86_64",
