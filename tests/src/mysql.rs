@@ -1,5 +1,6 @@
 //! MySQL 9 in a root of its own, which `cargo xtask databases` has fetched, and its clients.
 
+use std::fs::File;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -119,7 +120,6 @@ impl Mysql {
     pub fn client(&self, user: &str, options: &[&str], script: &str) -> Result<Session> {
         let file = self.folder.path().join("script.sql");
         std::fs::write(&file, script)?;
-        let source = format!("source {}", inside(&self.root, &file)?.display());
         let mut command = in_root(&self.root, "/usr/bin/mysql");
         // It goes on after errors, and says what it has sent and what it has counted.
         command
@@ -129,15 +129,24 @@ impl Mysql {
             .arg(format!("--user={user}"))
             .arg(format!("--password=secret of {user}"))
             .args(options)
-            .args(["--execute", &source, DATABASE]);
+            .arg(DATABASE);
         let program = self.root.join("usr/bin/mysql");
-        let finished = Running::spawn(self.folder.path(), &program, command)?.finish(CLIENT)?;
-        let queries = read_client(&finished.output, &finished.errors, script)?;
+        let finished = Running::spawn_reading(
+            self.folder.path(),
+            &program,
+            command,
+            File::open(&file)?.into(),
+        )?
+        .finish(CLIENT)?;
+        let mut queries = read_client(&finished.output, &finished.errors, script)?;
         ensure!(
             !queries.is_empty(),
             "mysql has sent nothing: {}",
             finished.errors
         );
+        // What it asks for itself: who the server is, and whether `$$` begins a string.
+        queries.push(Query::new("select @@version_comment limit 1").rows(1));
+        queries.push(Query::new("select $$").fails("1064"));
         Ok(self.session("mysql", finished.pid, queries))
     }
 

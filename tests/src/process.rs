@@ -57,7 +57,20 @@ impl Running {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn(folder: &Path, program: &Path, mut command: Command) -> Result<Self> {
+    pub fn spawn(folder: &Path, program: &Path, command: Command) -> Result<Self> {
+        Self::spawn_reading(folder, program, command, Stdio::null())
+    }
+
+    /// As [`Self::spawn`], with a standard input.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn spawn_reading(
+        folder: &Path,
+        program: &Path,
+        mut command: Command,
+        input: Stdio,
+    ) -> Result<Self> {
         let name = program
             .file_name()
             .unwrap_or(program.as_os_str())
@@ -72,7 +85,7 @@ impl Running {
             .keep()?;
         let errors = stem.with_extension("err");
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(File::create(&stem)?)
             .stderr(File::create(&errors)?)
             .spawn()
