@@ -381,10 +381,10 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             count(Counter::InFlightFull, 1);
             return;
         }
-        if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread) {
-            if hand_over::start::<false>(cursor, state, bytes) {
-                hand_over::give_up(cursor);
-            }
+        if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread)
+            && hand_over::start::<false>(cursor, state, bytes)
+        {
+            hand_over::give_up(cursor);
         }
         let _ = IN_FLIGHT.remove(thread);
     }
