@@ -167,7 +167,8 @@ would decide what is a literal, the rest of the text is one `?`. So is what foll
 statement has, and what follows a string without an end.
 
 `db.query.summary` has operations and targets only (`INSERT shipping_details SELECT orders`), never
-names of users, savepoints, cursors or channels. `db.operation.name` and `db.collection.name` are not
+names of users, savepoints, cursors or channels, nor those that `WITH` gives to queries.
+`db.operation.name` and `db.collection.name` are not
 taken from a text: the conventions advise against it. A `traceparent` that sqlcommenter put into a
 comment before or behind the statement is the parent where the protocol brought none; with
 `--unredacted`, too, these are there.
