@@ -79,6 +79,8 @@ pub struct Http {
     pub(crate) missed: Flags,
     /// Requests were sent ahead of their responses.
     pub(crate) pipelined: bool,
+    /// One of those in flight was sent ahead of the response to another.
+    pub(crate) crowded: bool,
     /// A whole message was read.
     pub(crate) confirmed: bool,
     /// A response that came before any request for it: status, position and times of what is held.
@@ -160,6 +162,7 @@ impl Parser for Http {
                 (false, false) => Flags::empty(),
             },
             pipelined: false,
+            crowded: false,
             confirmed: false,
             early: None,
             timer: 0,

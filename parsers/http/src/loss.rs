@@ -3,7 +3,7 @@
 use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
 
 use crate::connection::{Http, State};
-use crate::exchange::{Message, Method};
+use crate::exchange::{Exchange, Message, Method};
 
 impl Http {
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
@@ -123,6 +123,28 @@ impl Http {
             self.report(exchange, cx);
         }
         self.queue_bytes = 0;
+    }
+
+    /// Which of the next responses answer the requests so far cannot be told: they are reported
+    /// without. One that is not over yet, or on which depends how to go on, stays.
+    pub(crate) fn requests_unanswered(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let held = self.client.state == State::Held && self.queue.len() == 1;
+            let passed = |e: &Exchange| e.request == Message::Over && e.last.is_none() && !held;
+            if !self.queue.front().is_some_and(passed) {
+                break;
+            }
+            let Some(mut exchange) = self.queue.pop_front() else {
+                break;
+            };
+            self.queue_bytes = self.queue_bytes.saturating_sub(exchange.texts.len());
+            exchange.flag(self.missed);
+            exchange.end = exchange.end.max(exchange.request_end).max(exchange.start);
+            self.report(exchange, cx);
+        }
+        for exchange in self.queue.iter_mut() {
+            exchange.flag(self.missed);
+        }
     }
 
     /// The client sends no more.

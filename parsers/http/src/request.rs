@@ -68,6 +68,14 @@ impl Http {
             Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
             Parsed::Incomplete => self.long_request(input, *at, cx),
             Parsed::Invalid => self.no_request(cx),
+            // Where a connection was joined, the end of a name reads like a name.
+            Parsed::Line(line, _)
+                if self.client.state == State::Seek
+                    && self.client.turn == 0
+                    && Method::of(line.method) == Method::Other =>
+            {
+                self.no_request(cx)
+            }
             Parsed::Line(line, len) => {
                 let step = self.begin_request(&line, input, *at, cx);
                 *at = at.saturating_add(len as u64);
@@ -135,10 +143,11 @@ impl Http {
         if self.queue.len() >= IN_FLIGHT {
             return self.give_up("too many requests in flight", cx);
         }
-        self.pipelined |= self
+        self.crowded = self
             .queue
             .iter()
             .any(|exchange| exchange.method != Method::Unseen);
+        self.pipelined |= self.crowded;
         self.early = None;
         let mut exchange = fresh();
         exchange.method = Method::of(line.method);

@@ -41,7 +41,7 @@ impl Http {
             Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
             Parsed::Incomplete | Parsed::Invalid => self.odd_response(input, at, cx),
             Parsed::Line(line, len) => {
-                if !self.expect_response(line, input, *at) {
+                if !self.expect_response(line, input, *at, cx) {
                     return Step::Hold;
                 }
                 self.begin_response(line, input, *at);
@@ -65,7 +65,7 @@ impl Http {
             return self.no_response(input, *at, cx);
         };
         let line = StatusLine { minor: 1, status };
-        if !self.expect_response(line, input, *at) {
+        if !self.expect_response(line, input, *at, cx) {
             return Step::Hold;
         }
         self.begin_response(line, input, *at);
@@ -103,13 +103,29 @@ impl Http {
 
     /// Makes sure that the first exchange is the one to be answered. `false`: its request has yet
     /// to come.
-    fn expect_response(&mut self, line: StatusLine, input: &Input<'_>, at: u64) -> bool {
+    fn expect_response(
+        &mut self,
+        line: StatusLine,
+        input: &Input<'_>,
+        at: u64,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let (time, unordered) = (input.time_at(at), input.unordered_at(at));
+        // Ahead of several requests others may have passed unseen, and be what this answers.
+        let doubtful = self.crowded
+            && self.missed != Flags::empty()
+            && self
+                .queue
+                .front()
+                .is_some_and(|e| e.method != Method::Unseen && e.response == Message::Awaited);
+        if doubtful {
+            self.requests_unanswered(cx);
+        }
         let awaited = self
             .queue
             .front()
             .filter(|exchange| exchange.response == Message::Awaited);
-        if awaited.is_some_and(|exchange| exchange.start <= time || unordered) {
+        if !doubtful && awaited.is_some_and(|exchange| exchange.start <= time || unordered) {
             return true;
         }
         let awaited = awaited.is_some();

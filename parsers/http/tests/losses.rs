@@ -184,6 +184,65 @@ fn gaps_of_unknown_length_are_survived() {
     );
 }
 
+/// The first of a batch is lost, and of its length nothing is known: the first response is not that
+/// of the first request seen, nor the second that of the second.
+#[test]
+fn responses_to_a_batch_of_which_the_beginning_is_lost_have_no_request() {
+    let batch = [
+        "GET /b HTTP/1.1\r\n\r\n",
+        "GET /c HTTP/1.1\r\n\r\n",
+        "GET /d HTTP/1.1\r\n\r\n",
+    ];
+    let responses = [
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n404",
+        "HTTP/1.1 500 Error\r\nContent-Length: 4\r\n\r\n1234",
+    ];
+    let spans = spans(
+        Conversation::mid_stream()
+            .client(batch.concat())
+            .server(responses.concat())
+            .client("GET /e HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /f HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    let joined = Flags::MID_STREAM;
+    assert_eq!(
+        brief(&spans),
+        [
+            (Some("/b"), None, joined),
+            (Some("/c"), None, joined),
+            (Some("/d"), None, joined),
+            (None, Some(204), joined),
+            (None, Some(200), joined),
+            (None, Some(404), joined),
+            (None, Some(500), joined),
+            (Some("/e"), Some(200), joined),
+            (Some("/f"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+#[test]
+fn the_end_of_a_method_is_no_method() {
+    let spans = spans(
+        Conversation::mid_stream()
+            .client("E /a HTTP/1.1\r\n\r\n")
+            .server("HTTP/1.1 204 No Content\r\n\r\n")
+            .client("PURGE /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&spans),
+        [
+            (None, Some(204), Flags::MID_STREAM),
+            (Some("/b"), Some(200), Flags::MID_STREAM)
+        ]
+    );
+}
+
 /// With any one piece lost, an exchange that does not overlap it is as before, but for two after it.
 #[test]
 fn what_is_lost_harms_only_its_neighbourhood() {
