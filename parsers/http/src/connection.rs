@@ -79,8 +79,13 @@ pub struct Http {
     pub(crate) missed: Flags,
     /// Requests were sent ahead of their responses.
     pub(crate) pipelined: bool,
+    /// How many.
+    pub(crate) ahead: u8,
     /// One of those in flight was sent ahead of the response to another.
     pub(crate) crowded: bool,
+    /// The end of a response was lost, and one more request was in flight that had been sent then,
+    /// it seems: how many responses came behind the loss. So far no request did.
+    pub(crate) behind_loss: Option<u8>,
     /// A whole message was read.
     pub(crate) confirmed: bool,
     /// A response that came before any request for it: status, position and times of what is held.
@@ -162,7 +167,9 @@ impl Parser for Http {
                 (false, false) => Flags::empty(),
             },
             pipelined: false,
+            ahead: 0,
             crowded: false,
+            behind_loss: None,
             confirmed: false,
             early: None,
             timer: 0,

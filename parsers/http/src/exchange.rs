@@ -83,7 +83,7 @@ pub(crate) struct Exchange {
     pub(crate) request: Message,
     pub(crate) response: Message,
     pub(crate) flags: Flags,
-    /// It outlived the limit and was reported then.
+    /// It outlived the limit and was reported then, or it is not to be reported.
     pub(crate) reported: bool,
     /// What comes after this exchange is not to be relied on, and why.
     pub(crate) last: Option<&'static str>,

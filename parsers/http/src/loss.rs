@@ -57,7 +57,17 @@ impl Http {
             .iter()
             .filter(|e| e.method != Method::Unseen)
             .count();
-        if waiting > 1 || self.pipelined && waiting > 0 && side == Side::Client {
+        if side == Side::Server
+            && let Some(end) = gap.end()
+            && self.is_one_ahead()
+        {
+            self.lost_before_last(end, cx);
+            return;
+        }
+        if waiting > 1
+            || self.pipelined && waiting > 0 && side == Side::Client
+            || self.behind_loss.is_some()
+        {
             // How many messages were lost cannot be told, nor which response is whose.
             for exchange in self.queue.iter_mut() {
                 exchange.flag(Flags::GAP);
@@ -71,6 +81,59 @@ impl Http {
         }
         let lane = self.lane(side);
         lane.time = lane.time.max(gap.time);
+    }
+
+    /// Whether a loss of responses that shows only now explains that two requests are in flight: it
+    /// never happened before, and the second was sent a while after the first.
+    fn is_one_ahead(&self) -> bool {
+        let [Some(first), Some(second), None] = ({
+            let mut queue = self.queue.iter();
+            [queue.next(), queue.next(), queue.next()]
+        }) else {
+            return false;
+        };
+        let whole = |e: &Exchange| {
+            e.method != Method::Unseen && e.request == Message::Over && e.last.is_none()
+        };
+        self.ahead == 1
+            && self.client.state == State::Start
+            && self.missed == Flags::empty()
+            && self.behind_loss.is_none()
+            && whole(first)
+            && whole(second)
+            && second.start > first.request_end
+    }
+
+    /// The response to the first of two requests was lost, and it seems that the second was sent
+    /// behind it. What comes now shows whether that is so: one response, to its end, then a request.
+    /// It is not taken for the second's all the same: what was lost can have been an interim one.
+    fn lost_before_last(&mut self, end: u64, cx: &mut Context<'_>) {
+        let lane = &mut self.server;
+        let (time, bytes) = (lane.time, lane.position.saturating_sub(lane.started));
+        lane.position = end;
+        lane.state = State::Seek;
+        lane.turns();
+        if let Some(exchange) = self.current(Side::Server) {
+            exchange.response = Message::Over;
+            exchange.end = time;
+            exchange.response_bytes = bytes;
+        }
+        self.missed = Flags::GAP;
+        self.responses_missed(cx);
+        self.pipelined = false;
+        self.crowded = false;
+        self.ahead = 0;
+        self.behind_loss = Some(0);
+    }
+
+    /// A request begins. Whether what came since a loss shows that nothing was in flight.
+    pub(crate) fn is_resumed(&mut self) -> bool {
+        let Some(responses) = self.behind_loss.take() else {
+            return true;
+        };
+        let bodiless = self.server_unsure() && self.server.body.size == 0;
+        let over = self.server.state == State::Start && self.queue.is_empty();
+        responses == 1 && (over || bodiless) && self.server.position >= self.server.seen
     }
 
     /// The client's lane lost its place.

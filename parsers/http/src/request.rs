@@ -124,6 +124,9 @@ impl Http {
         at: u64,
         cx: &mut Context<'_>,
     ) -> Step {
+        if !self.is_resumed() {
+            return self.give_up("bytes lost among pipelined requests", cx);
+        }
         let answered = self.server.time;
         if self.server.state == State::Seek
             && self
@@ -148,6 +151,7 @@ impl Http {
             .iter()
             .any(|exchange| exchange.method != Method::Unseen);
         self.pipelined |= self.crowded;
+        self.ahead = self.ahead.saturating_add(u8::from(self.crowded));
         self.early = None;
         let mut exchange = fresh();
         exchange.method = Method::of(line.method);

@@ -80,6 +80,9 @@ impl Http {
             cx.not_mine();
             return Step::Done;
         }
+        if self.behind_loss.is_some() {
+            return self.give_up("bytes lost among pipelined requests", cx);
+        }
         self.server.failed_starts = self.server.failed_starts.saturating_add(1);
         if self.server.failed_starts > FAILED_STARTS {
             return self.give_up("no responses where they should be", cx);
@@ -139,6 +142,11 @@ impl Http {
         }
         let unseen = self.missed != Flags::empty() && self.queue.is_empty();
         if unseen || awaited {
+            if let Some(count) = &mut self.behind_loss {
+                // It only shows where messages begin: it could be content of what was lost.
+                *count = count.saturating_add(1);
+                orphan.reported = true;
+            }
             // Its request passed unseen, or it came before any request that it could answer.
             orphan.flag(self.missed);
             self.queue.push_front(orphan);

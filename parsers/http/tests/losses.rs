@@ -243,6 +243,58 @@ fn the_end_of_a_method_is_no_method() {
     );
 }
 
+/// The loss of a response shows when the next one comes, which is after the next request.
+#[test]
+fn a_response_whose_loss_shows_late_harms_two_exchanges_and_the_next() {
+    let get = |path: &str| format!("GET /{path} HTTP/1.1\r\n\r\n");
+    let begin = || {
+        Conversation::new()
+            .client(get("a"))
+            .server(OK)
+            .client(get("b"))
+            .client(get("c"))
+            .gap(Side::Server, 40)
+    };
+    let resumed = spans(
+        begin()
+            .server(OK)
+            .client(get("d"))
+            .server(OK)
+            .client(get("e"))
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&resumed),
+        [
+            (Some("/a"), Some(200), Flags::empty()),
+            (Some("/b"), None, Flags::GAP),
+            (Some("/c"), None, Flags::GAP),
+            (Some("/d"), Some(200), Flags::GAP),
+            (Some("/e"), Some(200), Flags::empty())
+        ]
+    );
+    // Anything else than one response up to the next request: which one is whose cannot be told.
+    let pipelined = [
+        begin().server(OK).server(OK),
+        begin().server("rest of a body").server(OK),
+        begin().server("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok"),
+        begin(),
+    ];
+    for conversation in pipelined {
+        let spans = spans(conversation.client(get("d")).server(OK).client(get("e")));
+        let found = brief(&spans);
+        let answered = found.iter().filter(|span| span.1.is_some()).count();
+        assert_eq!(answered, 1, "{found:?}");
+        assert_eq!(
+            found[1..],
+            [
+                (Some("/b"), None, Flags::GAP),
+                (Some("/c"), None, Flags::GAP)
+            ]
+        );
+    }
+}
+
 /// With any one piece lost, an exchange that does not overlap it is as before, but for two after it.
 #[test]
 fn what_is_lost_harms_only_its_neighbourhood() {
