@@ -88,6 +88,8 @@ pub struct Mysql {
     /// The server's packets made sense as answers to the client's.
     pub(crate) confirmed: bool,
     pub(crate) last_side: Option<Side>,
+    /// When the last byte of the server passed that was shown or is known to be lost.
+    pub(crate) heard: u64,
     pub(crate) out_of_step: u8,
 }
 
@@ -143,6 +145,7 @@ impl Parser for Mysql {
             },
             confirmed: !mid_stream,
             last_side: None,
+            heard: 0,
             out_of_step: 0,
         };
         if !mid_stream && opening.facts.is_true(fact::TLS) {
@@ -249,13 +252,15 @@ impl Mysql {
         self.turn(side, view, at, cx);
         loop {
             let before = *at;
+            let inside = self.lane(side).body_end > before;
             let step = self.step(side, view, at, cx);
             if step == Step::Done {
                 return step;
             }
             let lane = self.lane(side);
             lane.position = *at;
-            if *at > before {
+            // How much there is of a body that is stepped over depends on the batch.
+            if *at > before && !(inside && lane.body_end > *at) {
                 lane.time = view.ends(*at);
             }
             let switched = view.is_wire() && lane.compressed;

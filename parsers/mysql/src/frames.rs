@@ -8,6 +8,7 @@ use crate::connection::{Mysql, Phase, Step, Trust};
 use crate::exchange::Kind;
 use crate::inflate::{Decoder, Outcome};
 use crate::limits::{FRAME_BLOCK_BYTES, PIECE_BYTES};
+use crate::loss::since;
 use crate::view::{Stretch, View};
 use crate::wire::{self, FULL};
 
@@ -214,8 +215,12 @@ impl Mysql {
         };
         frames.raw = frames.raw.max(at);
         if input.end() > frames.seen {
-            let begins = frames.seen.max(input.position());
+            let seen = frames.seen.max(input.position());
+            let begins = since(self.heard, seen, input.end(), |at| input.time_at(at));
             frames.seen = input.end();
+            if side == Side::Server {
+                self.heard = input.time_at(input.end().saturating_sub(1));
+            }
             self.frames_turn(side, &mut frames, begins, cx);
         }
         let step = self.read_frames(side, &mut frames, input, cx);
@@ -425,6 +430,7 @@ impl Mysql {
         let end = gap.end();
         if side == Side::Server {
             self.last_side = Some(side);
+            self.heard = gap.time;
         }
         frames.seen = frames.seen.max(end.unwrap_or(0));
         match (end, &mut frames.frame) {

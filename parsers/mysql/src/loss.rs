@@ -20,6 +20,9 @@ impl Mysql {
         let begins = seen.max(*at);
         let turned = self.last_side.replace(side) != Some(side);
         self.lane(side).seen = view.end();
+        if side == Side::Server {
+            self.heard = view.ends(view.end());
+        }
         if !turned || self.phase != Phase::Commands {
             return;
         }
@@ -40,7 +43,8 @@ impl Mysql {
             self.client.seek || self.client.position == begins && self.client.body_end <= begins;
         if astray && between {
             if self.client.seek {
-                *at = begins;
+                // What was not shown because more of it was waited for is of an earlier turn.
+                *at = since(self.heard, begins, view.end(), |at| view.begins(at));
             }
             self.recover(cx);
         }
@@ -119,6 +123,7 @@ impl Mysql {
             // It spoke: what the client says next begins a command. So may what follows a gap of
             // the client's, which is tried.
             self.last_side = Some(side);
+            self.heard = gap.time;
         }
         let lane = self.lane(side);
         lane.time = lane.time.max(gap.time);
@@ -243,4 +248,17 @@ impl Mysql {
             pending.text.recycle();
         }
     }
+}
+
+/// The first position between `from` and `to` whose byte did not pass before `time`.
+pub(crate) fn since(time: u64, mut from: u64, mut to: u64, passed: impl Fn(u64) -> u64) -> u64 {
+    while from < to {
+        let middle = from.midpoint(to);
+        if passed(middle) < time {
+            from = middle.saturating_add(1);
+        } else {
+            to = middle;
+        }
+    }
+    from
 }

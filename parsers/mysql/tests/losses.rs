@@ -174,3 +174,41 @@ fn joined_while_commands_are_ahead_no_answer_goes_to_the_next_for_long() {
     let last = texts(&spans).last().copied();
     assert_eq!(last, Some((Some("select 12"), Some(12), Flags::empty())));
 }
+
+#[test]
+fn what_was_held_back_of_an_earlier_turn_begins_no_packet() {
+    // More is said to come of the second query than does; the rest of it is shown with the third.
+    let mut wrong = query("select 2");
+    wrong[0] = 200;
+    let long = format!("select 3 /* {} */", "x".repeat(300));
+    let spans = spans(
+        started(0)
+            .client([query("select 1"), wrong].concat())
+            .client(" from t")
+            .server(packet(9, &ok(0, 2)))
+            .client(query(&long))
+            .server(result(1, &rows(3), false, 2)),
+    );
+    assert_eq!(
+        texts(&spans),
+        [
+            (Some("select 1"), None, Flags::GAP),
+            (Some(&*long), Some(3), Flags::GAP)
+        ]
+    );
+}
+
+#[test]
+fn an_answer_that_waited_for_the_end_of_its_command_is_told_in_any_batch() {
+    // What the client sends after it has to wait for the server.
+    let mut command = execute(7, 0);
+    command[0] = 30;
+    let rest = [vec![0; 34 - command.len()], packet(1, b"what")].concat();
+    let spans = spans(
+        started(0)
+            .client(command)
+            .server(result(1, &rows(2), false, 2))
+            .client(rest),
+    );
+    assert_eq!(texts(&spans), [(None, Some(2), Flags::empty())]);
+}

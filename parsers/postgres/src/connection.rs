@@ -63,6 +63,8 @@ pub struct Postgres {
     /// Statements may have been given other texts by what was lost.
     pub(crate) redefined: bool,
     pub(crate) last_side: Option<Side>,
+    /// When the last byte of the server passed that was shown or is known to be lost.
+    pub(crate) heard: u64,
     /// Last bytes of the server.
     pub(crate) tail: [u8; 6],
     /// How many of them were seen since some were lost.
@@ -116,6 +118,7 @@ impl Parser for Postgres {
             confirmed: !mid_stream,
             redefined: false,
             last_side: None,
+            heard: 0,
             tail: [0; 6],
             tail_seen: 0,
             carried: Flags::empty(),
@@ -131,13 +134,15 @@ impl Parser for Postgres {
         self.turn(side, &input, &mut at, cx);
         let step = loop {
             let before = at;
+            let inside = self.lane(side).body_end > before;
             let step = self.step(side, &input, &mut at, cx);
             if step == Step::Done {
                 return;
             }
             let lane = self.lane(side);
             lane.position = at;
-            if at > before {
+            // How much there is of a body that is stepped over depends on the batch.
+            if at > before && !(inside && lane.body_end > at) {
                 lane.time = input.time_at(at.saturating_sub(1));
             }
             if step != Step::On || at >= input.end() {

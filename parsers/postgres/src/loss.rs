@@ -28,6 +28,7 @@ impl Postgres {
         let turned = self.last_side.replace(side) != Some(side);
         self.lane(side).seen = input.end();
         if side == Side::Server {
+            self.heard = input.time_at(input.end().saturating_sub(1));
             self.note_tail(input.from(begins));
             if turned
                 && self.trust == Trust::Trial
@@ -46,7 +47,8 @@ impl Postgres {
             || self.client.position == begins && self.client.body_end <= begins;
         if turned && astray && ready && between {
             if self.client.state == State::Seek {
-                *at = begins;
+                // What was not shown because more of it was waited for is of an earlier turn.
+                *at = since(self.heard, input, begins);
             }
             self.recover(cx);
         }
@@ -224,6 +226,7 @@ impl Postgres {
             self.answer.incomplete = true;
             self.trust = Trust::Lost;
             self.last_side = Some(Side::Server);
+            self.heard = gap.time;
             self.tail_seen = 0;
             self.tail = [0; 6];
             return;
@@ -387,6 +390,20 @@ impl Postgres {
             _ => None,
         }
     }
+}
+
+/// The first byte from `begins` on that did not pass before `time`.
+fn since(time: u64, input: &Input<'_>, begins: u64) -> u64 {
+    let (mut from, mut to) = (begins, input.end());
+    while from < to {
+        let middle = from.midpoint(to);
+        if input.time_at(middle) < time {
+            from = middle.saturating_add(1);
+        } else {
+            to = middle;
+        }
+    }
+    from
 }
 
 /// Which of a group tells of the failure of its first: the execution of what failed, where it had

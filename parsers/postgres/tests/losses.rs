@@ -198,3 +198,32 @@ fn what_is_lost_harms_only_its_neighbourhood() {
         }
     }
 }
+
+#[test]
+fn what_was_held_back_of_an_earlier_turn_begins_no_message() {
+    let wrong = [&b"Q\0\0\0\xd6"[..], b"select 2"].concat();
+    let answer = |n: usize| [rows(n), complete(&format!("SELECT {n}")), ready(b'I')].concat();
+    let long = format!("select 3 /* {} */", "x".repeat(300));
+    // More is said to come of the second query than does; the rest of it is shown with the third.
+    let spans = spans(
+        started()
+            .client(query("select 1"))
+            .server(answer(1))
+            .client(wrong)
+            .client(" from t\0")
+            .server(answer(2))
+            .client(query(&long))
+            .server(answer(3)),
+    );
+    let told: Vec<_> = spans
+        .iter()
+        .map(|s| (s.text("db.query.text"), s.flags))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("select 1"), Flags::empty()),
+            (Some(&*long), Flags::GAP)
+        ]
+    );
+}

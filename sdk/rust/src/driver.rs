@@ -237,6 +237,7 @@ impl<P: Parser> Driver<P> {
         let Some(slot) = self.connections.get(conn) else {
             return;
         };
+        let skips = stream_of(&mut slot.streams, side).skip != 0;
         let mut next = &event;
         while self.batch.data(slot, next) {
             match self.events.get(self.next_event) {
@@ -249,7 +250,12 @@ impl<P: Parser> Driver<P> {
                     next = event;
                 }
                 _ => {
+                    let skipped = skips && stream_of(&mut slot.streams, side).skip == 0;
                     self.batch.pump(slot, conn, side);
+                    if skipped {
+                        // What the other side holds may have waited for its end.
+                        self.batch.pump(slot, conn, side.other());
+                    }
                     return self.drop_if_done(conn);
                 }
             }
