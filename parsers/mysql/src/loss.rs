@@ -70,6 +70,14 @@ impl Mysql {
         self.trust = Trust::Trial;
     }
 
+    /// What the server said at `time` fits no command. Commands sent after it, but for the first,
+    /// which it may have waited for, are read already or not, as the batch has it: nothing is said
+    /// of them.
+    pub(crate) fn fall_out_at(&mut self, time: u64, cx: &mut Context<'_>) -> Step {
+        self.queue.forget_after(time);
+        self.fall_out(cx)
+    }
+
     /// What one side said does not fit what the other said.
     pub(crate) fn fall_out(&mut self, cx: &mut Context<'_>) -> Step {
         self.out_of_step = self.out_of_step.saturating_add(1);
@@ -79,7 +87,7 @@ impl Mysql {
         if self.missed == Flags::empty() {
             self.missed = Flags::GAP;
         }
-        let (missed, time) = (self.missed, self.server.time.max(self.client.time));
+        let (missed, time) = (self.missed, self.server.time.max(self.queue.end()));
         self.flush(missed, time, cx);
         self.trust = Trust::Lost;
         self.client.seek();

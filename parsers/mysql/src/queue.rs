@@ -49,6 +49,23 @@ impl Queue {
         }
     }
 
+    /// Leaves out commands that began after `time`, but for the first.
+    pub(crate) fn forget_after(&mut self, time: u64) {
+        while let Some(last) = self.rest.pop_back_if(|pending| pending.start > time) {
+            self.bytes = self.bytes.saturating_sub(weight(&last));
+        }
+    }
+
+    /// When the last byte of any passed, as far as it was shown.
+    pub(crate) fn end(&self) -> u64 {
+        let ends = self
+            .first
+            .iter()
+            .chain(&self.rest)
+            .map(|pending| pending.end);
+        ends.max().unwrap_or(0)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         let pending = self.first.take()?;
         self.bytes = self.bytes.saturating_sub(weight(&pending));

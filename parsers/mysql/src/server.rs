@@ -74,13 +74,14 @@ impl Mysql {
                 self.fall_out(cx)
             };
         }
+        let here = view.begins(*at);
         if self.answer.stage == Stage::Rows && self.rows(view, at) {
             return Step::On;
         }
         let began = self.answer.start != 0;
         if !began && !failed && view.begins(*at) < asked {
             // It answers something else, that was asked before.
-            return self.fall_out(cx);
+            return self.fall_out_at(here, cx);
         }
         let before = if began && self.answer.stage != Stage::File {
             self.server.sequence
@@ -93,7 +94,7 @@ impl Mysql {
             && kind != Kind::ChangeUser
             && !(failed && self.trust == Trust::Sure)
         {
-            return self.fall_out(cx);
+            return self.fall_out_at(here, cx);
         }
         if self.answer.stage == Stage::File && self.sends_file && !failed {
             // The client's part comes first.
@@ -169,7 +170,7 @@ impl Mysql {
         };
         match self.advance(packet.header.len, first, body) {
             Turn::On => Step::On,
-            Turn::Foreign => self.fall_out(cx),
+            Turn::Foreign => self.fall_out_at(packet.start, cx),
             Turn::Over => {
                 self.settle();
                 if let Some((pending, answer)) = self.pop() {
