@@ -272,13 +272,19 @@ impl Mysql {
 
     fn step(&mut self, side: Side, view: &View<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
         let sure = self.trust == Trust::Sure;
+        let waits = side == Side::Client && self.server.seen > self.server.position;
         let lane = self.lane(side);
         if lane.body_end > *at {
             let to = lane.body_end;
             *at = to.min(view.end());
             if *at < to {
-                // Only a packet that is certain is stepped over unseen.
-                return if sure { Step::Skip(to) } else { Step::On };
+                // Only a packet that is certain is stepped over unseen, and only where the server does
+                // not wait with something that may show the opposite.
+                return if sure && !waits {
+                    Step::Skip(to)
+                } else {
+                    Step::On
+                };
             }
             let time = view.ends(*at);
             self.passed(side, time);
