@@ -156,15 +156,23 @@ impl Postgres {
     /// with that command is ignored by the server once it copies.
     fn copied(&mut self, message: Message) {
         self.client.owner = false;
-        if !self.answer.copy_in {
-            return;
-        }
+        // Some do not wait to be told to begin.
+        let ahead = !self.answer.copy_in;
+        let only = self.queue.len() == 1;
         let Some(pending) = self.queue.front_mut() else {
             return;
         };
+        if ahead && !(only && matches!(pending.item, Item::Query(_))) {
+            return;
+        }
         pending.bytes = pending.bytes.saturating_add(message.header.len());
         pending.end = message.end;
-        self.answer.copy_in = message.header.tag == b'd';
+        let goes_on = message.header.tag == b'd';
+        if ahead {
+            self.answer.copied_ahead = !goes_on;
+        } else {
+            self.answer.copy_in = goes_on;
+        }
         if matches!(pending.item, Item::Execute(_)) {
             while matches!(self.queue.back().map(|p| &p.item), Some(Item::Sync)) {
                 self.queue.pop_back();

@@ -87,6 +87,8 @@ pub(crate) struct Answer {
     pub(crate) code: Option<SqlState>,
     /// The client copies to the server, and has not said that it is done or failed.
     pub(crate) copy_in: bool,
+    /// It has said so before the server told it to begin.
+    pub(crate) copied_ahead: bool,
     /// Replication.
     pub(crate) copy_both: bool,
     /// Reported before its end.

@@ -120,7 +120,7 @@ impl Postgres {
             }
             (b'I', Item::Query(_)) | (b'V', Item::Function) => Turn::On,
             (b'G', _) if runs => {
-                answer.copy_in = true;
+                answer.copy_in = !std::mem::take(&mut answer.copied_ahead);
                 Turn::On
             }
             (b'W', _) if runs => {

@@ -187,6 +187,17 @@ fn messages_are_framed_as_the_documentation_says() {
             ],
         ),
         (
+            "a copy that does not wait to be told to begin",
+            started()
+                .client(query("copy t from stdin"))
+                .client([message(b'd', b"1\n"), message(b'c', b"")].concat())
+                .server(message(b'G', &[0, 0, 0]))
+                .server([complete("COPY 1"), ready(b'I')].concat())
+                .client(query("next"))
+                .server([complete("NEXT"), ready(b'I')].concat()),
+            &["copy t from stdin ok", "next ok"],
+        ),
+        (
             "a sync that copying ignores",
             started()
                 .client([execute_all("", "copy t from stdin"), sync()].concat())
