@@ -130,16 +130,24 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
         }
         let end = (*call).position.wrapping_add((*call).left);
         if end < (*call).skip_until {
+            // Calls of several threads come in any order: one that ends before the stretch begins is
+            // left to the positions.
             if direction == SENT {
                 if (*state).unwanted[0] == 0 {
                     (*state).unwanted_at[0] = (*call).position;
                 }
-                (*state).unwanted[0] = end.wrapping_sub((*state).unwanted_at[0]);
+                let begin = (*state).unwanted_at[0];
+                if end > begin {
+                    (*state).unwanted[0] = end.wrapping_sub(begin);
+                }
             } else {
                 if (*state).unwanted[1] == 0 {
                     (*state).unwanted_at[1] = (*call).position;
                 }
-                (*state).unwanted[1] = end.wrapping_sub((*state).unwanted_at[1]);
+                let begin = (*state).unwanted_at[1];
+                if end > begin {
+                    (*state).unwanted[1] = end.wrapping_sub(begin);
+                }
             }
             return false;
         }
