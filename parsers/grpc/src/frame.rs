@@ -7,10 +7,10 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) const HEADER_BYTES: usize = 9;
 
 /// `SETTINGS_MAX_FRAME_SIZE` where nothing else was agreed (RFC 9113, 6.5.2).
-pub(crate) const DEFAULT_FRAME_BYTES: u32 = 16_384;
+pub const DEFAULT_FRAME_BYTES: u32 = 16_384;
 
 /// The largest value that it can have.
-pub(crate) const LARGEST_FRAME_BYTES: u32 = (1 << 24) - 1;
+pub const LARGEST_FRAME_BYTES: u32 = (1 << 24) - 1;
 
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const ACK: u8 = 0x1;
@@ -19,7 +19,7 @@ pub(crate) const PADDED: u8 = 0x8;
 pub(crate) const PRIORITY: u8 = 0x20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Data,
     Headers,
     Priority,
@@ -37,17 +37,17 @@ pub(crate) enum Kind {
 
 /// The header of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Bytes that follow the header.
-    pub(crate) len: u32,
-    pub(crate) kind: Kind,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
+    pub len: u32,
+    pub kind: Kind,
+    pub flags: u8,
+    pub stream: u32,
 }
 
 impl Header {
     /// `None`: incomplete.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let &[a, b, c, kind, flags, s, t, u, v, ..] = bytes else {
             return None;
         };
@@ -72,12 +72,12 @@ impl Header {
         })
     }
 
-    pub(crate) fn has(&self, flag: u8) -> bool {
+    pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
     /// Length and stream as the kind of the frame wants them. `largest`: the frame size agreed.
-    pub(crate) fn check(&self, largest: u32) -> Result<(), &'static str> {
+    pub fn check(&self, largest: u32) -> Result<(), &'static str> {
         if self.len > largest {
             return Err("frame larger than agreed");
         }
@@ -113,7 +113,7 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u32> {
 }
 
 /// The header block fragment of a HEADERS frame (RFC 9113, 6.2), without padding and priority.
-pub(crate) fn headers_fragment<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
+pub fn headers_fragment<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
     let fragment = without_padding(header, payload)?;
     if header.has(PRIORITY) {
         fragment.get(5..)
@@ -123,7 +123,7 @@ pub(crate) fn headers_fragment<'a>(header: &Header, payload: &'a [u8]) -> Option
 }
 
 /// The promised stream and the header block fragment of a PUSH_PROMISE frame (RFC 9113, 6.6).
-pub(crate) fn promise<'a>(header: &Header, payload: &'a [u8]) -> Option<(u32, &'a [u8])> {
+pub fn promise<'a>(header: &Header, payload: &'a [u8]) -> Option<(u32, &'a [u8])> {
     let fragment = without_padding(header, payload)?;
     Some((number(fragment)? & 0x7fff_ffff, fragment.get(4..)?))
 }
@@ -138,15 +138,15 @@ fn without_padding<'a>(header: &Header, payload: &'a [u8]) -> Option<&'a [u8]> {
 
 /// The settings that matter here (RFC 9113, 6.5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Largest dynamic table that the other side may use.
-    pub(crate) table_bytes: Option<u32>,
+    pub table_bytes: Option<u32>,
     /// Largest frame that the other side may send.
-    pub(crate) frame_bytes: Option<u32>,
+    pub frame_bytes: Option<u32>,
 }
 
 impl Settings {
-    pub(crate) fn read(payload: &[u8]) -> Result<Self, &'static str> {
+    pub fn read(payload: &[u8]) -> Result<Self, &'static str> {
         let mut settings = Self::default();
         for setting in payload.chunks_exact(6) {
             let &[a, b, c, d, e, f] = setting else {

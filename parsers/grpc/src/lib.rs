@@ -24,4 +24,14 @@ mod unseen;
 
 pub use connection::Http2;
 
+/// The readers of what stands on the wire, for fuzzing them on their own. They keep no promise: only
+/// [`Http2`] is for use.
+#[doc(hidden)]
+pub mod wire {
+    pub use crate::frame::{
+        DEFAULT_FRAME_BYTES, Header, Kind, LARGEST_FRAME_BYTES, Settings, headers_fragment, promise,
+    };
+    pub use crate::message::Messages;
+}
+
 wirespan_sdk::export!(Http2);

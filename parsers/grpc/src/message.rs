@@ -6,7 +6,7 @@ const PREFIX_BYTES: u8 = 5;
 
 /// The messages of one direction of a stream.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Messages {
+pub struct Messages {
     /// Bytes of the message being read that are still to come.
     rest: u32,
     /// The prefix being read, as far as it came.
@@ -14,18 +14,18 @@ pub(crate) struct Messages {
     prefix_len: u8,
     /// Length of the message being read.
     len: u32,
-    pub(crate) count: u64,
+    pub count: u64,
     /// Without the prefixes, as transferred.
-    pub(crate) bytes: u64,
-    pub(crate) compressed: bool,
+    pub bytes: u64,
+    pub compressed: bool,
     /// It does not follow the form, or bytes are missing where a prefix was: nothing is counted
     /// any more.
-    pub(crate) broken: bool,
+    pub broken: bool,
 }
 
 impl Messages {
     /// Reads on.
-    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+    pub fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.broken {
             if self.rest > 0 {
                 let step = bytes.len().min(self.rest as usize);
@@ -49,7 +49,7 @@ impl Messages {
     }
 
     /// How many bytes ahead are of no interest.
-    pub(crate) fn ahead(&self) -> u64 {
+    pub fn ahead(&self) -> u64 {
         if self.broken {
             u64::MAX
         } else {
@@ -58,7 +58,7 @@ impl Messages {
     }
 
     /// `len` bytes passed without being looked at.
-    pub(crate) fn pass(&mut self, len: u64) {
+    pub fn pass(&mut self, len: u64) {
         match u32::try_from(len) {
             Ok(len) if len <= self.rest && !self.broken => {
                 self.rest -= len;
@@ -72,7 +72,7 @@ impl Messages {
     }
 
     /// Nothing of a message is outstanding.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         !self.broken && self.rest == 0 && self.prefix_len == 0
     }
 

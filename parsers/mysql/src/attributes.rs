@@ -5,15 +5,15 @@ use crate::wire::Reader;
 
 /// A query behind its attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attributed<'a> {
+pub struct Attributed<'a> {
     /// `None`: the attributes do not end within what is looked at, or make no sense.
-    pub(crate) text: Option<&'a [u8]>,
+    pub text: Option<&'a [u8]>,
     /// The attribute of that name.
-    pub(crate) traceparent: Option<&'a [u8]>,
+    pub traceparent: Option<&'a [u8]>,
 }
 
 /// Reads the attributes in front of a query's text; `body` is what follows the command.
-pub(crate) fn attributed(body: &[u8]) -> Attributed<'_> {
+pub fn attributed(body: &[u8]) -> Attributed<'_> {
     read(body).unwrap_or(Attributed {
         text: None,
         traceparent: None,
@@ -22,7 +22,7 @@ pub(crate) fn attributed(body: &[u8]) -> Attributed<'_> {
 
 /// Whether attributes stand in front, when that was not negotiated in sight: the number of sets of
 /// parameters, always 1, is no character of a query. `None`: too short to tell, and without any.
-pub(crate) fn has_attributes(body: &[u8]) -> Option<bool> {
+pub fn has_attributes(body: &[u8]) -> Option<bool> {
     match body {
         [0, 1, ..] => Some(true),
         [0xfc, _, _, 1, ..] => Some(true),

@@ -25,7 +25,7 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What a call for more came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Something was added.
     Some,
     /// Nothing comes without more input.
@@ -58,7 +58,7 @@ impl Drop for Reserve {
     }
 }
 
-pub(crate) struct Zlib {
+pub struct Zlib {
     state: DecompressorOxide,
     window: [u8; ZLIB_WINDOW],
     at: usize,
@@ -66,7 +66,7 @@ pub(crate) struct Zlib {
     _reserve: Reserve,
 }
 
-pub(crate) struct Zstd {
+pub struct Zstd {
     decoder: FrameDecoder,
     /// The last block was decoded.
     done: bool,
@@ -74,7 +74,7 @@ pub(crate) struct Zstd {
 }
 
 /// How the payload of a frame becomes bytes.
-pub(crate) enum Decoder {
+pub enum Decoder {
     Stored,
     /// Not known before its first bytes are there.
     Undecided,
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Decoder {
 impl Decoder {
     /// Decompresses some of `input`, which has more to come unless `last`, and adds about `piece`
     /// bytes to `output`. What was used is taken off `input`.
-    pub(crate) fn decode(
+    pub fn decode(
         &mut self,
         input: &mut Vec<u8>,
         last: bool,

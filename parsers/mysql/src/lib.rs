@@ -29,4 +29,17 @@ mod wire;
 
 pub use connection::Mysql;
 
+/// The readers of what stands on the wire, for fuzzing them on their own. They keep no promise: only
+/// [`Mysql`] is for use.
+#[doc(hidden)]
+pub mod wire_readers {
+    pub use crate::attributes::{Attributed, attributed, has_attributes};
+    pub use crate::inflate::{Decoder, Outcome};
+    pub use crate::limits::ZSTD_WINDOW_BYTES;
+    pub use crate::wire::{
+        Ending, Failure, Greeting, Header, Login, Reader, change_user, command_fits, ending,
+        failure, greeting, header, login,
+    };
+}
+
 wirespan_sdk::export!(Mysql);

@@ -60,7 +60,7 @@ pub(crate) const FRAME_BLOCK_BYTES: u64 = 16 << 10;
 pub(crate) const PIECE_BYTES: usize = 32 << 10;
 
 /// How far zstd may look back: servers and clients use levels that need 2 MiB, and up to 8 MiB.
-pub(crate) const ZSTD_WINDOW_BYTES: usize = 8 << 20;
+pub const ZSTD_WINDOW_BYTES: usize = 8 << 20;
 
 /// What decoders in the middle of a frame may hold, of all connections together: a quarter of an
 /// instance's memory. A frame for which nothing is left is a gap.

@@ -8,13 +8,13 @@ pub(crate) const HEADER: u64 = 4;
 pub(crate) const FULL: u32 = 0xff_ffff;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Bytes after the header.
-    pub(crate) len: u32,
-    pub(crate) sequence: u8,
+    pub len: u32,
+    pub sequence: u8,
 }
 
-pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
+pub fn header(bytes: &[u8]) -> Option<Header> {
     let &[a, b, c, sequence] = bytes.first_chunk::<4>()?;
     let len = u32::from_le_bytes([a, b, c, 0]);
     Some(Header { len, sequence })
@@ -80,7 +80,7 @@ pub(crate) mod command {
 }
 
 /// Whether a command's payload, command included, can have this length.
-pub(crate) fn command_fits(code: u8, len: u32) -> bool {
+pub fn command_fits(code: u8, len: u32) -> bool {
     match code {
         command::QUIT
         | command::STATISTICS
@@ -115,35 +115,35 @@ pub(crate) fn command_fits(code: u8, len: u32) -> bool {
 
 /// Reads a payload from its front to its back; `None` past its end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    pub(crate) fn u8(&mut self) -> Option<u8> {
+    pub fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(crate) fn u16(&mut self) -> Option<u16> {
+    pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(crate) fn u32(&mut self) -> Option<u32> {
+    pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// A length-encoded integer; 0xfb and 0xff are none.
-    pub(crate) fn lenenc(&mut self) -> Option<u64> {
+    pub fn lenenc(&mut self) -> Option<u64> {
         Some(match self.u8()? {
             byte @ ..=0xfa => u64::from(byte),
             0xfc => u64::from(self.u16()?),
@@ -156,12 +156,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn lenenc_text(&mut self) -> Option<&'a [u8]> {
+    pub fn lenenc_text(&mut self) -> Option<&'a [u8]> {
         let len = self.lenenc()?;
         self.take(usize::try_from(len).ok()?)
     }
 
-    pub(crate) fn cstring(&mut self) -> Option<&'a [u8]> {
+    pub fn cstring(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|&byte| byte == 0)?;
         let text = self.take(end)?;
         self.u8()?;
@@ -171,19 +171,19 @@ impl<'a> Reader<'a> {
 
 /// An OK packet, or an EOF packet: what they have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ending<'a> {
+pub struct Ending<'a> {
     /// `None` in an EOF packet.
-    pub(crate) affected: Option<u64>,
-    pub(crate) status: u16,
+    pub affected: Option<u64>,
+    pub status: u16,
     /// The database that is in use from now on, where that changed; may be empty.
-    pub(crate) schema: Option<&'a [u8]>,
+    pub schema: Option<&'a [u8]>,
     /// All of it makes sense.
-    pub(crate) exact: bool,
+    pub exact: bool,
 }
 
 /// The packet that ends a result: OK (0x00, or 0xfe at the end of rows), or EOF (0xfe and four
 /// bytes). `len` is its whole length, of which `payload` may be the beginning.
-pub(crate) fn ending(payload: &[u8], len: u32) -> Option<Ending<'_>> {
+pub fn ending(payload: &[u8], len: u32) -> Option<Ending<'_>> {
     let mut reader = Reader(payload);
     let first = reader.u8()?;
     if first == 0xfe && len == 5 {
@@ -243,16 +243,16 @@ fn schema(changes: &[u8]) -> Option<&[u8]> {
 
 /// Number and SQLSTATE of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) number: u16,
-    pub(crate) state: Option<[u8; 5]>,
+pub struct Failure {
+    pub number: u16,
+    pub state: Option<[u8; 5]>,
 }
 
 /// MariaDB tells of its progress in packets that look like errors of this number.
 pub(crate) const PROGRESS: u16 = 0xffff;
 
 /// An ERR packet.
-pub(crate) fn failure(payload: &[u8]) -> Option<Failure> {
+pub fn failure(payload: &[u8]) -> Option<Failure> {
     let mut reader = Reader(payload);
     if reader.u8()? != 0xff {
         return None;
@@ -270,13 +270,13 @@ pub(crate) fn failure(payload: &[u8]) -> Option<Failure> {
 
 /// What the server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Greeting {
-    pub(crate) capabilities: u64,
-    pub(crate) mariadb: bool,
+pub struct Greeting {
+    pub capabilities: u64,
+    pub mariadb: bool,
 }
 
 /// A greeting of protocol version 10.
-pub(crate) fn greeting(payload: &[u8]) -> Option<Greeting> {
+pub fn greeting(payload: &[u8]) -> Option<Greeting> {
     let mut reader = Reader(payload);
     if reader.u8()? != 10 {
         return None;
@@ -312,11 +312,11 @@ pub(crate) fn greeting(payload: &[u8]) -> Option<Greeting> {
 
 /// What the client answers to a greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Login<'a> {
-    pub(crate) capabilities: u64,
+pub struct Login<'a> {
+    pub capabilities: u64,
     /// TLS comes next, and this again within it.
-    pub(crate) asks_for_tls: bool,
-    pub(crate) database: Option<&'a [u8]>,
+    pub asks_for_tls: bool,
+    pub database: Option<&'a [u8]>,
 }
 
 /// Bytes of a request for TLS: a login without its texts.
@@ -324,7 +324,7 @@ const TLS_REQUEST: u32 = 32;
 
 /// A login, or a request for TLS, of protocol 4.1; `len` is its whole length. Passwords are stepped
 /// over.
-pub(crate) fn login(payload: &[u8], len: u32) -> Option<Login<'_>> {
+pub fn login(payload: &[u8], len: u32) -> Option<Login<'_>> {
     let mut reader = Reader(payload);
     let mut capabilities = u64::from(reader.u32()?);
     let _packet_bytes = reader.u32()?;
@@ -369,7 +369,7 @@ pub(crate) fn login(payload: &[u8], len: u32) -> Option<Login<'_>> {
 }
 
 /// The database that a `COM_CHANGE_USER` names.
-pub(crate) fn change_user(payload: &[u8]) -> Option<&[u8]> {
+pub fn change_user(payload: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader(payload);
     reader.u8()?;
     reader.cstring()?;

@@ -20,4 +20,14 @@ mod wire;
 
 pub use connection::Postgres;
 
+/// The readers of what stands on the wire, for fuzzing them on their own. They keep no promise: only
+/// [`Postgres`] is for use.
+#[doc(hidden)]
+pub mod wire_readers {
+    pub use crate::wire::{
+        Header, Read, SqlState, Startup, client_header, cstring, is_ready, parameter,
+        server_header, sqlstate, startup, tag, wanted,
+    };
+}
+
 wirespan_sdk::export!(Postgres);

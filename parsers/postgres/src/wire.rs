@@ -7,7 +7,7 @@ use crate::limits::{ERROR_BYTES, MESSAGE_BYTES, NAME_BYTES, STARTUP_BYTES, TAG_B
 
 /// What a look at some bytes came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read<T> {
+pub enum Read<T> {
     Ok(T),
     Incomplete,
     Invalid,
@@ -17,15 +17,15 @@ pub(crate) enum Read<T> {
 pub(crate) const HEADER: u64 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) tag: u8,
+pub struct Header {
+    pub tag: u8,
     /// Bytes after the header.
-    pub(crate) body: u32,
+    pub body: u32,
 }
 
 impl Header {
     /// The whole message.
-    pub(crate) fn len(self) -> u64 {
+    pub fn len(self) -> u64 {
         HEADER.saturating_add(u64::from(self.body))
     }
 }
@@ -37,7 +37,7 @@ pub(crate) const READY: [u8; 5] = [b'Z', 0, 0, 0, 5];
 pub(crate) const READY_IDLE: [u8; 6] = [b'Z', 0, 0, 0, 5, b'I'];
 
 /// Whether these are the bytes of a ReadyForQuery.
-pub(crate) fn is_ready(bytes: &[u8]) -> bool {
+pub fn is_ready(bytes: &[u8]) -> bool {
     matches!(bytes.split_last(), Some((b'I' | b'T' | b'E', before)) if *before == READY)
 }
 
@@ -63,7 +63,7 @@ fn header(bytes: &[u8], fits: impl Fn(u8, u32) -> bool) -> Read<Header> {
 }
 
 /// Header of a message of the client. `u32::MAX` as a body fits any tag.
-pub(crate) fn client_header(bytes: &[u8]) -> Read<Header> {
+pub fn client_header(bytes: &[u8]) -> Read<Header> {
     header(bytes, |tag, body| match tag {
         // Flush, Sync, Terminate, CopyDone.
         b'H' | b'S' | b'X' | b'c' => body == 0 || body == u32::MAX,
@@ -79,7 +79,7 @@ pub(crate) fn client_header(bytes: &[u8]) -> Read<Header> {
 }
 
 /// Header of a message of the server.
-pub(crate) fn server_header(bytes: &[u8]) -> Read<Header> {
+pub fn server_header(bytes: &[u8]) -> Read<Header> {
     header(bytes, |tag, body| match tag {
         // ParseComplete, BindComplete, CloseComplete, NoData, EmptyQuery, PortalSuspended, CopyDone.
         b'1' | b'2' | b'3' | b'n' | b'I' | b's' | b'c' => body == 0 || body == u32::MAX,
@@ -97,7 +97,7 @@ pub(crate) fn server_header(bytes: &[u8]) -> Read<Header> {
 
 /// How much of a message's body is looked at: the rest is stepped over. Of what can carry a
 /// password, a key, a row or a parameter that is nothing, but for the names in front.
-pub(crate) fn wanted(side: wirespan_sdk::Side, header: Header) -> u32 {
+pub fn wanted(side: wirespan_sdk::Side, header: Header) -> u32 {
     let text = TEXT_BYTES as u32;
     let names = 2 * (NAME_BYTES as u32 + 1);
     let limit = match (side, header.tag) {
@@ -113,14 +113,14 @@ pub(crate) fn wanted(side: wirespan_sdk::Side, header: Header) -> u32 {
 }
 
 /// The bytes before the first NUL and those after it.
-pub(crate) fn cstring(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn cstring(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr(0, bytes)?;
     Some((bytes.get(..end)?, bytes.get(end.checked_add(1)?..)?))
 }
 
 /// A packet without a tag, as the client begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Startup {
+pub enum Startup {
     Ssl,
     Gss,
     Cancel,
@@ -128,7 +128,7 @@ pub(crate) enum Startup {
 }
 
 /// Startup packet at the beginning of `bytes`: what it is and its length.
-pub(crate) fn startup(bytes: &[u8]) -> Read<(Startup, u32)> {
+pub fn startup(bytes: &[u8]) -> Read<(Startup, u32)> {
     let Some(&[a, b, c, d]) = bytes.first_chunk::<4>() else {
         let possible = [0, 0, 0x27];
         let fits = bytes.iter().zip(possible).all(|(&byte, most)| byte <= most);
@@ -166,7 +166,7 @@ pub(crate) fn startup(bytes: &[u8]) -> Read<(Startup, u32)> {
 }
 
 /// Value of a parameter of a startup packet whose body, after the version, this is.
-pub(crate) fn parameter<'a>(mut body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub fn parameter<'a>(mut body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     while let Some((key, rest)) = cstring(body).filter(|(key, _)| !key.is_empty()) {
         let (value, rest) = cstring(rest)?;
         if key == name {
@@ -178,10 +178,10 @@ pub(crate) fn parameter<'a>(mut body: &'a [u8], name: &[u8]) -> Option<&'a [u8]>
 }
 
 /// A SQLSTATE: five digits and capital letters.
-pub(crate) type SqlState = [u8; 5];
+pub type SqlState = [u8; 5];
 
 /// The code of an ErrorResponse.
-pub(crate) fn sqlstate(mut body: &[u8]) -> Option<SqlState> {
+pub fn sqlstate(mut body: &[u8]) -> Option<SqlState> {
     while let Some((&field, rest)) = body.split_first() {
         let (value, rest) = cstring(rest)?;
         if field == b'C' {
@@ -195,7 +195,7 @@ pub(crate) fn sqlstate(mut body: &[u8]) -> Option<SqlState> {
 }
 
 /// What a command tag says: the command, and how many rows it says were affected or returned.
-pub(crate) fn tag(body: &[u8]) -> Option<(&[u8], Option<u64>)> {
+pub fn tag(body: &[u8]) -> Option<(&[u8], Option<u64>)> {
     let (tag, _) = cstring(body)?;
     let words = tag.iter().position(u8::is_ascii_digit).unwrap_or(tag.len());
     let command = tag.get(..words)?.trim_ascii();
