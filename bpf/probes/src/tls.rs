@@ -175,14 +175,18 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
         }
         (*outer).sk = (*call).sk;
         (*outer).inode = (*call).inode;
-        secure(state, (*call).sk, (*outer).tls, (*outer).entry);
+        secure(state, (*call).sk, (*outer).tls, (*outer).entry, 0);
     }
 }
 
-/// From here on the plaintext of this socket is reported.
+/// From here on the plaintext of this socket is reported. `mid`: 0, or [`flag::MID_STREAM`] where
+/// plaintext has passed unseen.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
 #[inline(always)]
-unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64) {
-    // SAFETY: as in `bind`.
+pub unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64, mid: u8) {
+    // SAFETY: as the caller promises.
     unsafe {
         if (*state).flags & socket_flag::SECURED != 0 {
             return;
@@ -195,7 +199,7 @@ unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64) {
         let mid = if (*state).born <= since {
             flag::MID_STREAM
         } else {
-            0
+            mid
         };
         if report::secured(sk, (*state).inode, tls, (*state).plaintext, mid, time) {
             (*state).flags |= socket_flag::SECURED;
@@ -207,9 +211,12 @@ unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64) {
 }
 
 /// Whether the bytes of a call begin with the header of a TLS record.
+///
+/// # Safety
+/// `call` is a value of the map of calls.
 #[inline(always)]
-unsafe fn is_record(call: *mut Call) -> bool {
-    // SAFETY: as in `bind`.
+pub unsafe fn is_record(call: *mut Call) -> bool {
+    // SAFETY: as the caller promises.
     unsafe {
         if (*call).left < RECORD_HEADER {
             return false;
@@ -313,26 +320,58 @@ unsafe fn stand_in(outer: *mut TlsCall, key: &TlsKey) -> Option<(Found, *mut Soc
 unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
     // SAFETY: as in `tls_return`.
     unsafe {
-        let tgid = thread >> 32;
-        let Some((found, state)) = owner(outer, tgid) else {
+        let Some((found, state)) = owner(outer, thread >> 32) else {
             return;
         };
+        let passed = Plaintext {
+            tls: (*outer).tls,
+            buffer: (*outer).buffer,
+            bytes,
+            entry: (*outer).entry,
+            sent: (*outer).direction == u64::from(SENT),
+            mid: 0,
+        };
+        deliver(found, state, &passed, thread);
+    }
+}
+
+/// Plaintext that a function has taken or given.
+pub struct Plaintext {
+    /// Address of what stands for the TLS connection in its process.
+    pub tls: u64,
+    pub buffer: u64,
+    pub bytes: u64,
+    /// When the function was entered.
+    pub entry: u64,
+    pub sent: bool,
+    /// As for [`secure`].
+    pub mid: u8,
+}
+
+/// Reports plaintext of a socket.
+///
+/// # Safety
+/// `state` is the value of `found` in the map of sockets; the thread is in no system call.
+#[inline(always)]
+pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thread: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let (tgid, bytes) = ((thread >> 32) as u32, passed.bytes);
         if (*state).flags & socket_flag::HIDDEN != 0 {
             return;
         }
-        let sent = (*outer).direction == u64::from(SENT);
-        let position = if sent {
+        let position = if passed.sent {
             (*state).plaintext[0]
         } else {
             (*state).plaintext[1]
         };
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
-            report::open(state, found.sk, tgid as u32, (*outer).entry);
+            report::open(state, found.sk, tgid, passed.entry);
         }
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
-            secure(state, found.sk, (*outer).tls, (*outer).entry);
+            secure(state, found.sk, passed.tls, passed.entry, passed.mid);
         }
-        if sent {
+        if passed.sent {
             (*state).plaintext[0] = position.wrapping_add(bytes);
         } else {
             (*state).plaintext[1] = position.wrapping_add(bytes);
@@ -344,9 +383,9 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
         let cursor = Call {
             sk: found.sk,
             inode: found.inode,
-            entry: (*outer).entry,
+            entry: passed.entry,
             exit: bpf_ktime_get_ns(),
-            argument: (*outer).buffer,
+            argument: passed.buffer,
             iov: 0,
             segment: 0,
             segment_left: 0,
@@ -355,22 +394,22 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             lost: 0,
             position,
             skip_until: 0,
-            tls: (*outer).tls,
+            tls: passed.tls,
             message: 0,
             messages_left: 0,
             iov_left: 0,
             budget: 0,
             sequence: 0,
-            tgid: tgid as u32,
+            tgid,
             tid: thread as u32,
             data_flags: 0,
             length: 0,
-            call: if sent {
+            call: if passed.sent {
                 name::TLS_WRITE
             } else {
                 name::TLS_READ
             },
-            direction: if sent { SENT } else { RECEIVED },
+            direction: if passed.sent { SENT } else { RECEIVED },
             layer: layer::PLAINTEXT,
             shape: shape::BUFFER,
             cause: missing::LIMIT,
