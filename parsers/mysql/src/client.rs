@@ -1,13 +1,14 @@
 //! The client's packets.
 
+use wirespan_parser_sql::limits::TEXT_BYTES;
+use wirespan_parser_sql::{Statement, Step, Text, Trust, is_plain};
 use wirespan_sdk::{Context, Flags, Side};
 
 use crate::attributes::{attributed, has_attributes};
-use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::connection::{Mysql, Phase};
 use crate::exchange::Kind;
 use crate::lane::Packet;
-use crate::limits::{ATTRIBUTE_BYTES, LOGIN_BYTES, NAME_BYTES, TEXT_BYTES};
-use crate::text::Text;
+use crate::limits::{ATTRIBUTE_BYTES, LOGIN_BYTES, NAME_BYTES};
 use crate::view::View;
 use crate::wire::{self, FULL, HEADER, Header, Reader, command};
 
@@ -117,24 +118,21 @@ impl Mysql {
                 if self.is_no_text(body) {
                     return self.fall_out(cx);
                 }
-                let text = Text::statement(body, whole);
-                if let Text::Statement(statement) = &text {
-                    self.last_prepared = Some(statement.clone());
-                }
-                (Kind::Prepare, text)
+                let statement = Statement::new(body, whole);
+                self.last_prepared = Some(statement.clone());
+                (Kind::Prepare, Text::Statement(statement))
             }
             command::STMT_EXECUTE | command::STMT_BULK_EXECUTE => match number() {
-                LAST_PREPARED => {
-                    let text = self.last_prepared.clone();
-                    let text = text.map_or(Text::Unknown, Text::Statement);
-                    (Kind::Execute(LAST_PREPARED), text)
-                }
+                LAST_PREPARED => (
+                    Kind::Execute(LAST_PREPARED),
+                    Text::from(self.last_prepared.clone()),
+                ),
                 id => plain(Kind::Execute(id)),
             },
             command::STMT_CLOSE => {
                 let id = number();
                 if self.queue.is_empty() {
-                    self.statements.remove(id);
+                    self.statements.remove(&id);
                     return self.unanswered();
                 }
                 plain(Kind::Close(id))
@@ -191,10 +189,8 @@ impl Mysql {
         step
     }
 
-    /// Control characters are in no statement that is written by anyone.
     fn is_no_text(&self, text: &[u8]) -> bool {
-        let control = |&b: &u8| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c);
-        self.trust == Trust::Trial && text.iter().take(TEXT_BYTES).any(control)
+        self.trust == Trust::Trial && !is_plain(text.get(..TEXT_BYTES).unwrap_or(text))
     }
 
     /// The server says nothing to it.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use wirespan_parser_sql::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
+use wirespan_parser_sql::{Statement, Step, Table, Text, Trust};
 use wirespan_sdk::{
     Cause, Context, Flags, Gap, Input, Manifest, Opening, Parser, Prefix, Recognition, Side,
     Skipped, fact,
@@ -9,10 +11,7 @@ use wirespan_sdk::{
 
 use crate::exchange::{Answer, Kind, Pending};
 use crate::lane::{Lane, Packet};
-use crate::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
 use crate::queue::Queue;
-use crate::statements::Statements;
-use crate::text::{Statement, Text};
 use crate::view::View;
 use crate::wire::{FULL, HEADER, Header, capability, header};
 use crate::{fields, login, recognise};
@@ -27,32 +26,6 @@ pub(crate) enum Phase {
     /// Both until the server says that it is enough.
     Authentication,
     Commands,
-}
-
-/// How certain it is that the queue's first is what the server answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
-    Sure,
-    /// Both sides are read from where packets seem to begin; the first answer that makes sense
-    /// settles it.
-    Trial,
-    /// Nothing is said until both sides are found again.
-    Lost,
-}
-
-/// What a step on a lane came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Go on with the same bytes.
-    On,
-    /// More bytes are needed: up to this position.
-    More(u64),
-    /// Something must come on the other side first.
-    Hold,
-    /// Nothing below this position is needed.
-    Skip(u64),
-    /// The connection is given away.
-    Done,
 }
 
 /// A MySQL or MariaDB connection.
@@ -79,7 +52,7 @@ pub struct Mysql {
     /// Whether the two sides are compressed was found out, or agreed on.
     pub(crate) compression_known: bool,
     pub(crate) deprecates_eof: Option<bool>,
-    pub(crate) statements: Statements,
+    pub(crate) statements: Table<u32>,
     /// What MariaDB's clients may execute before they know its number.
     pub(crate) last_prepared: Option<Rc<Statement>>,
     pub(crate) namespace: Option<Box<[u8]>>,
@@ -135,7 +108,7 @@ impl Parser for Mysql {
             attributes: None,
             compression_known: !mid_stream,
             deprecates_eof: None,
-            statements: Statements::default(),
+            statements: Table::default(),
             last_prepared: None,
             namespace: None,
             missed: match (opening.restart, mid_stream) {
@@ -237,10 +210,6 @@ impl Mysql {
         self.agreed.map(|agreed| agreed & capability != 0)
     }
 
-    pub(crate) fn system(&self) -> &'static str {
-        if self.mariadb { "mariadb" } else { "mysql" }
-    }
-
     /// Reads what there is.
     pub(crate) fn read(
         &mut self,
@@ -263,9 +232,13 @@ impl Mysql {
             if *at > before && !(inside && lane.body_end > *at) {
                 lane.time = view.ends(*at);
             }
+            lane.holds = step == Step::Hold;
             let switched = view.is_wire() && lane.compressed;
             if step != Step::On || *at >= view.end() || switched {
                 return step;
+            }
+            if self.lane(side.other()).holds {
+                return Step::Hold;
             }
         }
     }
@@ -417,7 +390,7 @@ impl Mysql {
         if self.queue.len() >= IN_FLIGHT {
             return self.give_up("too many commands in flight", cx);
         }
-        let weight = text.bytes().map_or(0, <[u8]>::len);
+        let weight = text.weight();
         if !self.queue.is_empty() && self.queue.bytes().saturating_add(weight) > IN_FLIGHT_BYTES {
             text = Text::Unknown;
         }
@@ -440,13 +413,13 @@ impl Mysql {
         Step::On
     }
 
-    /// Takes the first out of the queue, with its answer.
-    pub(crate) fn pop(&mut self) -> Option<(Pending, Answer)> {
-        let pending = self.queue.pop()?;
+    /// The first of the queue is told, with its answer.
+    pub(crate) fn drop_first(&mut self) {
+        self.queue.drop_first();
         if self.queue.is_empty() {
             self.client.owner = false;
         }
-        Some((pending, std::mem::take(&mut self.answer)))
+        self.answer = Answer::default();
     }
 
     pub(crate) fn flag_current(&mut self, side: Side, flag: Flags) {
@@ -477,4 +450,9 @@ impl Mysql {
         cx.ignore(reason);
         Step::Done
     }
+}
+
+/// What the server is, by its own word.
+pub(crate) fn system(mariadb: bool) -> &'static str {
+    if mariadb { "mariadb" } else { "mysql" }
 }

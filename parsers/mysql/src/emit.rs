@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use wirespan_parser_sql::Text;
 use wirespan_sdk::{Context, Flags, Status};
 
 use crate::exchange::{Answer, Kind, Pending};
@@ -14,12 +15,13 @@ pub(crate) fn exchange(
     system: &'static str,
     namespace: Option<&[u8]>,
     pending: &Pending,
+    text: &Text,
     answer: &Answer,
     cx: &mut Context<'_>,
 ) {
-    let mut span = cx.span(system);
+    let mut span = cx.span_fixed(system);
     let mut flags = pending.flags | answer.flags;
-    if pending.text.is_truncated() {
+    if text.is_truncated() {
         flags = flags | Flags::REQUEST_TRUNCATED;
     }
     span.starts(pending.position, pending.start)
@@ -28,8 +30,8 @@ pub(crate) fn exchange(
         .ends(answer.end.max(pending.end))
         .sizes(pending.bytes, answer.bytes)
         .flags(flags)
-        .text(SYSTEM, system.as_bytes());
-    if let Some(text) = pending.text.bytes() {
+        .fixed(SYSTEM, system);
+    if let Some(text) = text.bytes() {
         span.text(QUERY, text);
         span.truth(PARAMETERISED, pending.kind != Kind::Query);
     }

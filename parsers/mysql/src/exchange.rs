@@ -1,8 +1,8 @@
 //! What the client sent and the server has not answered, and the answer being read.
 
+use wirespan_parser_sql::Text;
 use wirespan_sdk::Flags;
 
-use crate::text::Text;
 use crate::wire::Failure;
 
 /// What a command is, as far as its answer and its span differ.
@@ -73,6 +73,16 @@ pub(crate) enum Stage {
     Definitions(u64),
     /// The client sends a file.
     File,
+}
+
+impl Stage {
+    /// After a definition, with `left` to come before it.
+    pub(crate) fn columns(left: u64) -> Self {
+        match left {
+            ..=1 => Self::FirstRow,
+            _ => Self::Columns(left.saturating_sub(1)),
+        }
+    }
 }
 
 /// What the server said of the first in the queue.

@@ -2,13 +2,13 @@
 //! to do with their borders, so what frames hold is read like a stream of its own, with positions
 //! of its own.
 
+use wirespan_parser_sql::{Step, Trust, since};
 use wirespan_sdk::{Context, Flags, Gap, Input, Side};
 
-use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::connection::{Mysql, Phase};
 use crate::exchange::Kind;
 use crate::inflate::{Decoder, Outcome};
 use crate::limits::{FRAME_BLOCK_BYTES, PIECE_BYTES};
-use crate::loss::since;
 use crate::view::{Stretch, View};
 use crate::wire::{self, FULL};
 

@@ -23,6 +23,8 @@ pub(crate) struct Lane {
     pub(crate) sequence: u8,
     /// The packet whose header was read, while more of it is waited for.
     pub(crate) pending: Option<Packet>,
+    /// What was shown waits for the other side: that is not read beyond what it may have waited for.
+    pub(crate) holds: bool,
     /// The client's: the last in the queue is what is open.
     pub(crate) owner: bool,
     /// The bytes are compressed; `frames` is not here while it is at work.

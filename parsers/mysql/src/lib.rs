@@ -22,8 +22,6 @@ mod namespace;
 mod queue;
 mod recognise;
 mod server;
-mod statements;
-mod text;
 mod view;
 mod wire;
 

@@ -1,7 +1,4 @@
-//! What is spent on one connection, at most.
-
-/// Bytes of a statement's text that are kept: what a span may carry.
-pub(crate) const TEXT_BYTES: usize = 64 << 10;
+//! What is spent on one connection, at most, beside what all SQL databases have.
 
 /// Bytes of a query that are looked at beyond its text: its attributes stand in front. Behind more
 /// than these the text is unknown.
@@ -29,28 +26,6 @@ pub(crate) const STATUS_BYTES: usize = 16 << 10;
 
 /// Columns of a result, which servers limit to 4096.
 pub(crate) const COLUMNS: u64 = 4096;
-
-/// Commands that wait for their answer on one connection: some thousands are sent ahead.
-pub(crate) const IN_FLIGHT: usize = 32_768;
-
-/// Bytes of texts that wait for their answer on one connection; what is sent beyond it has none.
-pub(crate) const IN_FLIGHT_BYTES: usize = 1 << 20;
-
-/// Prepared statements whose text is kept for one connection; drivers' own caches hold some
-/// hundreds.
-pub(crate) const STATEMENTS: usize = 4096;
-
-/// Bytes of their texts. The least recently used go first.
-pub(crate) const STATEMENT_BYTES: usize = 1 << 20;
-
-/// Buffers for texts that are kept for the next query, by all connections together.
-pub(crate) const SPARE_BUFFERS: usize = 64;
-
-/// Bytes of such a buffer; larger ones are given back.
-pub(crate) const SPARE_BUFFER_BYTES: usize = 4 << 10;
-
-/// How often the two sides may fall out of step before the connection is left alone.
-pub(crate) const OUT_OF_STEP: u8 = 16;
 
 /// Bytes of a compressed frame that are decompressed at a time: their times are told apart, and
 /// more are not waited for.

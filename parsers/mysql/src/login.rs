@@ -1,8 +1,9 @@
 //! From the greeting to the first command.
 
+use wirespan_parser_sql::Step;
 use wirespan_sdk::{Context, Side};
 
-use crate::connection::{Mysql, Phase, Step};
+use crate::connection::{Mysql, Phase};
 use crate::limits::{GREETING_BYTES, LOGIN_BYTES, MAX_LOGIN_BYTES, NAME_BYTES, STATUS_BYTES};
 use crate::view::View;
 use crate::wire::{self, Header, capability};

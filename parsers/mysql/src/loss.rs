@@ -1,11 +1,13 @@
 //! What was not seen: gaps, joining in the middle, ends; and finding both sides again.
 
+use wirespan_parser_sql::limits::OUT_OF_STEP;
+use wirespan_parser_sql::{Step, Text, Trust, flags_at_close, since};
 use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
 
-use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::connection::{Mysql, Phase, system};
+use crate::emit;
 use crate::exchange::{Answer, Kind, Pending};
-use crate::limits::OUT_OF_STEP;
-use crate::text::Text;
+use crate::server::{executed, flag_unknown};
 use crate::view::View;
 
 impl Mysql {
@@ -212,11 +214,7 @@ impl Mysql {
     }
 
     pub(crate) fn closed(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
-        let mut flags = match cause {
-            Cause::Reset => Flags::RESET,
-            Cause::Evicted | Cause::CutOff => Flags::UNFINISHED,
-            _ => Flags::empty(),
-        };
+        let mut flags = flags_at_close(cause);
         if self.answer.start != 0 && flags == Flags::empty() {
             self.answer.flags = self.answer.flags | Flags::RESPONSE_TRUNCATED;
         }
@@ -231,7 +229,8 @@ impl Mysql {
     /// Reports what is in the queue. The first has what is known of its answer, the others `flags`.
     pub(crate) fn flush(&mut self, flags: Flags, time: u64, cx: &mut Context<'_>) {
         self.client.owner = false;
-        while let Some((mut pending, answer)) = self.pop() {
+        while let Some(mut pending) = self.queue.pop() {
+            let answer = std::mem::take(&mut self.answer);
             let begun = answer.start != 0;
             let answer = if begun {
                 let known = Flags::NO_RESPONSE;
@@ -248,25 +247,17 @@ impl Mysql {
                 }
             };
             if let Kind::Close(id) = pending.kind {
-                self.statements.remove(id);
+                self.statements.remove(&id);
             }
             if self.confirmed && pending.kind.is_exchange() {
-                self.report(&mut pending, &answer, cx);
+                let text = std::mem::take(&mut pending.text);
+                let text = executed(&mut self.statements, pending.kind, text);
+                flag_unknown(&mut pending, &text, self.missed);
+                let (system, namespace) = (system(self.mariadb), self.namespace.as_deref());
+                emit::exchange(system, namespace, &pending, &text, &answer, cx);
+                text.recycle();
             }
             pending.text.recycle();
         }
     }
-}
-
-/// The first position between `from` and `to` whose byte did not pass before `time`.
-pub(crate) fn since(time: u64, mut from: u64, mut to: u64, passed: impl Fn(u64) -> u64) -> u64 {
-    while from < to {
-        let middle = from.midpoint(to);
-        if passed(middle) < time {
-            from = middle.saturating_add(1);
-        } else {
-            to = middle;
-        }
-    }
-    from
 }

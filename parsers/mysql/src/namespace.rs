@@ -11,8 +11,9 @@ pub(crate) enum Effect<'a> {
     Perhaps,
 }
 
-/// Looks for `USE` where a statement can begin, and for databases that are dropped.
-pub(crate) fn effect(text: &[u8], truncated: bool) -> Effect<'_> {
+/// Looks for `USE` where a statement can begin, and for databases that are dropped. `single`: the
+/// server takes one statement at a time.
+pub(crate) fn effect(text: &[u8], truncated: bool, single: bool) -> Effect<'_> {
     let text = text.trim_ascii();
     let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
     let plain = match text.first() {
@@ -32,7 +33,7 @@ pub(crate) fn effect(text: &[u8], truncated: bool) -> Effect<'_> {
         Some(b'/' | b'-' | b'#' | b'e' | b'E' | b'b' | b'B') => false,
         _ => true,
     };
-    if plain && !truncated && !text.contains(&b';') {
+    if plain && !truncated && (single || !text.contains(&b';')) {
         return Effect::Nothing;
     }
     match (mentions(text), truncated) {
@@ -137,8 +138,14 @@ mod tests {
             ("", Effect::Nothing),
         ];
         for (text, expected) in cases {
-            assert_eq!(effect(text.as_bytes(), false), *expected, "{text}");
+            assert_eq!(effect(text.as_bytes(), false, false), *expected, "{text}");
         }
-        assert_eq!(effect(b"insert into t values (1", true), Effect::Perhaps);
+        assert_eq!(
+            effect(b"insert into t values (1", true, false),
+            Effect::Perhaps
+        );
+        let several = b"select 1; use shop";
+        assert_eq!(effect(several, false, false), Effect::Unknown);
+        assert_eq!(effect(several, false, true), Effect::Nothing);
     }
 }

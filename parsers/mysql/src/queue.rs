@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use wirespan_parser_sql::Text;
+
 use crate::exchange::Pending;
 
 /// Nearly always there is one, which needs no allocation.
@@ -41,7 +43,7 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, pending: Pending) {
-        self.bytes = self.bytes.saturating_add(weight(&pending));
+        self.bytes = self.bytes.saturating_add(pending.text.weight());
         if self.first.is_none() {
             self.first = Some(pending);
         } else {
@@ -52,7 +54,7 @@ impl Queue {
     /// Leaves out commands that began after `time`, but for the first.
     pub(crate) fn forget_after(&mut self, time: u64) {
         while let Some(last) = self.rest.pop_back_if(|pending| pending.start > time) {
-            self.bytes = self.bytes.saturating_sub(weight(&last));
+            self.bytes = self.bytes.saturating_sub(last.text.weight());
         }
     }
 
@@ -68,17 +70,32 @@ impl Queue {
 
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         let pending = self.first.take()?;
-        self.bytes = self.bytes.saturating_sub(weight(&pending));
+        self.bytes = self.bytes.saturating_sub(pending.text.weight());
+        self.move_up();
+        Some(pending)
+    }
+
+    /// As [`Queue::pop`], without moving it.
+    pub(crate) fn drop_first(&mut self) {
+        drop(self.take_text());
+        self.first = None;
+        self.move_up();
+    }
+
+    /// Takes the text of the first out of it.
+    pub(crate) fn take_text(&mut self) -> Text {
+        let first = self.first.as_mut();
+        let text = first.map_or(Text::Unknown, |first| std::mem::take(&mut first.text));
+        self.bytes = self.bytes.saturating_sub(text.weight());
+        text
+    }
+
+    fn move_up(&mut self) {
         if !self.rest.is_empty() {
             self.first = self.rest.pop_front();
             if self.rest.is_empty() {
                 self.rest = VecDeque::new();
             }
         }
-        Some(pending)
     }
-}
-
-fn weight(pending: &Pending) -> usize {
-    pending.text.bytes().map_or(0, <[u8]>::len)
 }

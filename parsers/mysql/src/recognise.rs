@@ -1,6 +1,7 @@
 //! Is this MySQL? The greeting is certain, and so is the login. In mid-connection it takes a query,
 //! or another command with its answer.
 
+use wirespan_parser_sql::{Look, is_plain, look};
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition};
 
 use crate::frames::{first_frame, is_frame};
@@ -24,40 +25,10 @@ const LIKELY: u8 = 70;
 /// Bytes of a login that are looked at before it is believed without its end.
 const LOGIN_HEAD: usize = 36;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Nothing,
-    Undecided,
-    No,
-    Yes(u8),
-}
-
 pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
-    let mut undecided = prefix.client.is_empty() && prefix.server.is_empty();
-    for (client, server, swapped) in [
-        (prefix.client, prefix.server, false),
-        (prefix.server, prefix.client, true),
-    ] {
-        let looks = [greeting(server), login(client), commands(client, server)];
-        for look in looks {
-            match look {
-                Look::Yes(confidence) => {
-                    return Recognition::Yes {
-                        confidence,
-                        swapped,
-                        protocol: 0,
-                    };
-                }
-                Look::Undecided => undecided = true,
-                Look::No | Look::Nothing => {}
-            }
-        }
-    }
-    if undecided {
-        Recognition::NeedMore
-    } else {
-        Recognition::No
-    }
+    look(prefix, |client, server| {
+        [greeting(server), login(client), commands(client, server)]
+    })
 }
 
 /// The payload of the first packet, as far as it is there.
@@ -160,7 +131,7 @@ fn plain_commands(client: &[u8], server: &[u8]) -> Look {
                 [0] if !whole => return Look::Undecided,
                 _ => body,
             };
-            if !is_statement(text) {
+            if !is_plain(text) {
                 return Look::No;
             }
             match (whole, text.len() >= STATEMENT_HEAD) {
@@ -169,7 +140,7 @@ fn plain_commands(client: &[u8], server: &[u8]) -> Look {
                 _ => {}
             }
         }
-        command::INIT_DB if body.len() > NAME_BYTES || !is_statement(body) => return Look::No,
+        command::INIT_DB if body.len() > NAME_BYTES || !is_plain(body) => return Look::No,
         command::INIT_DB
         | command::PING
         | command::STATISTICS
@@ -237,12 +208,6 @@ fn waiting(bytes: &[u8]) -> Look {
         None => Look::Undecided,
         Some(_) => Look::No,
     }
-}
-
-/// No control characters.
-fn is_statement(text: &[u8]) -> bool {
-    text.iter()
-        .all(|&b| b >= b' ' || matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
 }
 
 /// Begins with a comment or with a word that statements begin with.

@@ -1,15 +1,15 @@
 //! The server's packets: each answers the first in the queue.
 
+use wirespan_parser_sql::{Step, Table, Text, Trust};
 use wirespan_sdk::{Context, Flags, Side};
 
-use crate::connection::{Mysql, Phase, Step, Trust};
+use crate::connection::{Mysql, Phase, system};
 use crate::emit;
-use crate::exchange::{Answer, Kind, Pending, Stage};
+use crate::exchange::{Kind, Pending, Stage};
 use crate::lane::Packet;
 use crate::limits::{COLUMNS, STATUS_BYTES};
 use crate::login::name;
 use crate::namespace::{self, Effect};
-use crate::text::Text;
 use crate::view::View;
 use crate::wire::{self, Ending, FULL, HEADER, Header, PROGRESS, Reader, capability, status};
 
@@ -74,12 +74,18 @@ impl Mysql {
                 self.fall_out(cx)
             };
         }
-        let here = view.begins(*at);
-        if self.answer.stage == Stage::Rows && self.rows(view, at) {
+        let plain = match self.answer.stage {
+            Stage::Rows => true,
+            // While it is tried, a definition settles it.
+            Stage::Columns(_) | Stage::FirstRow => self.trust == Trust::Sure,
+            _ => false,
+        };
+        if plain && self.run(kind, view, at) {
             return Step::On;
         }
+        let here = view.begins(*at);
         let began = self.answer.start != 0;
-        if !began && !failed && view.begins(*at) < asked {
+        if !began && !failed && here < asked {
             // It answers something else, that was asked before.
             return self.fall_out_at(here, cx);
         }
@@ -108,38 +114,56 @@ impl Mysql {
         self.answered(packet, first, Some(body), cx)
     }
 
-    /// Counts the rows that are here whole: most packets of most connections. `false`: what comes
-    /// first is something else.
-    fn rows(&mut self, view: &View<'_>, at: &mut u64) -> bool {
+    /// Reads on through what most of a result is made of: definitions of columns, and rows, that are
+    /// here whole. `false`: what comes first is something else.
+    fn run(&mut self, kind: Kind, view: &View<'_>, at: &mut u64) -> bool {
         let lane = &mut self.server;
-        let (mut rest, mut rows, mut sequence) = (view.from(*at), 0_u64, lane.sequence);
-        let mut bytes = 0_u64;
-        while let Some(header) = wire::header(rest)
+        let (mut stage, mut sequence) = (self.answer.stage, lane.sequence);
+        let (mut rest, mut bytes, mut rows) = (view.from(*at), 0_u64, 0_u64);
+        let mut ends = self.deprecates_eof;
+        while let Some((header, after)) = wire::packet(rest)
             && header.len < FULL
             && (lane.compressed || header.sequence == sequence.wrapping_add(1))
-            && let Some((row, after)) = rest
-                .get(HEADER as usize..)
-                .and_then(|body| body.split_at_checked(header.len as usize))
-            && !matches!(row.first(), None | Some(0xfe | 0xff))
+            && let Some((body, after)) = after.split_at_checked(header.len as usize)
+            && let Some(&first) = body.first()
         {
-            rows = rows.saturating_add(1);
-            bytes = bytes
-                .saturating_add(HEADER)
-                .saturating_add(u64::from(header.len));
+            stage = match stage {
+                Stage::Columns(left) if is_definition(body) => Stage::columns(left),
+                Stage::FirstRow | Stage::Rows if first < 0xfe => {
+                    if stage == Stage::FirstRow && kind != Kind::Fetch {
+                        ends = Some(true);
+                    }
+                    rows = rows.saturating_add(1);
+                    Stage::Rows
+                }
+                // The EOF before the rows.
+                Stage::FirstRow
+                    if wire::eof(body)
+                        .is_some_and(|status| status & status::CURSOR_EXISTS == 0) =>
+                {
+                    ends = Some(false);
+                    Stage::Rows
+                }
+                _ => break,
+            };
+            bytes = bytes.saturating_add(HEADER + u64::from(header.len));
             sequence = header.sequence;
             rest = after;
         }
-        if rows == 0 {
+        if bytes == 0 {
             return false;
         }
         *at = at.saturating_add(bytes);
         lane.sequence = sequence;
         lane.pending = None;
+        lane.continued = false;
         lane.open = false;
         lane.body_end = *at;
         let on_wire = if view.is_wire() { bytes } else { 0 };
         let counted = on_wire.saturating_add(std::mem::take(&mut lane.credit));
+        self.deprecates_eof = ends;
         let answer = &mut self.answer;
+        answer.stage = stage;
         answer.rows = answer.rows.saturating_add(rows);
         answer.bytes = answer.bytes.saturating_add(counted);
         answer.end = view.ends(*at);
@@ -173,9 +197,7 @@ impl Mysql {
             Turn::Foreign => self.fall_out_at(packet.start, cx),
             Turn::Over => {
                 self.settle();
-                if let Some((pending, answer)) = self.pop() {
-                    self.finish(pending, answer, cx);
-                }
+                self.finish(cx);
                 Step::On
             }
         }
@@ -220,10 +242,7 @@ impl Mysql {
                     return Turn::Foreign;
                 }
                 self.settle();
-                self.answer.stage = match left {
-                    ..=1 => Stage::FirstRow,
-                    _ => Stage::Columns(left.saturating_sub(1)),
-                };
+                self.answer.stage = Stage::columns(left);
                 Turn::On
             }
             Stage::FirstRow if ends && len == 5 => {
@@ -439,62 +458,58 @@ impl Mysql {
     }
 
     /// The first of the queue is done with: an exchange is reported, the session changes.
-    fn finish(&mut self, mut pending: Pending, mut answer: Answer, cx: &mut Context<'_>) {
-        let failed = answer.failure.is_some();
-        let schema = answer.schema.take();
-        match pending.kind {
-            Kind::Query | Kind::Execute(_) => {
-                self.report(&mut pending, &answer, cx);
-                if !failed {
-                    self.note_effect(&pending.text, schema.is_some());
-                }
-            }
-            Kind::Prepare if failed => self.report(&mut pending, &answer, cx),
-            Kind::Prepare => match (answer.statement, &pending.text) {
-                (Some(id), Text::Statement(text)) => self.statements.set(id, text.clone()),
-                (Some(id), _) => self.statements.remove(id),
-                (None, _) => {}
-            },
-            Kind::InitDb if !failed => self.namespace = name(pending.text.bytes()),
-            Kind::DropDb if !failed => self.namespace = None,
-            Kind::ChangeUser if !failed => {
-                self.namespace = name(pending.text.bytes());
-                self.statements.clear();
-            }
-            Kind::ResetConnection if !failed => self.statements.clear(),
-            _ => {}
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        let text = self.queue.take_text();
+        let Some(pending) = self.queue.front_mut() else {
+            return;
+        };
+        let kind = pending.kind;
+        let failed = self.answer.failure.is_some();
+        let text = executed(&mut self.statements, kind, text);
+        if kind.is_exchange() || kind == Kind::Prepare && failed {
+            flag_unknown(pending, &text, self.missed);
+            let namespace = self.namespace.as_deref();
+            let system = system(self.mariadb);
+            emit::exchange(system, namespace, pending, &text, &self.answer, cx);
+        }
+        let schema = self.answer.schema.take();
+        if !failed {
+            self.carried_out(kind, &text, schema.is_some());
         }
         if let Some(schema) = schema {
             self.namespace = name(Some(&schema));
         }
-        pending.text.recycle();
+        text.recycle();
+        self.drop_first();
         self.close_statements();
+    }
+
+    /// What a command that succeeded did to the session.
+    fn carried_out(&mut self, kind: Kind, text: &Text, told: bool) {
+        match kind {
+            Kind::Query | Kind::Execute(_) => self.note_effect(text, told),
+            Kind::Prepare => match (self.answer.statement, text) {
+                (Some(id), Text::Statement(text)) => self.statements.set(id, text.clone()),
+                (Some(id), _) => self.statements.remove(&id),
+                (None, _) => {}
+            },
+            Kind::InitDb => self.namespace = name(text.bytes()),
+            Kind::DropDb => self.namespace = None,
+            Kind::ChangeUser => {
+                self.namespace = name(text.bytes());
+                self.statements.clear();
+            }
+            Kind::ResetConnection => self.statements.clear(),
+            _ => {}
+        }
     }
 
     /// What the client closed once what it sent before was answered.
     pub(crate) fn close_statements(&mut self) {
         while let Some(Kind::Close(id)) = self.queue.front().map(|pending| pending.kind) {
-            self.statements.remove(id);
-            self.pop();
+            self.statements.remove(&id);
+            self.drop_first();
         }
-    }
-
-    /// An exchange as a span.
-    pub(crate) fn report(&mut self, pending: &mut Pending, answer: &Answer, cx: &mut Context<'_>) {
-        if let (Kind::Execute(id), Text::Unknown) = (pending.kind, &pending.text) {
-            pending.text = self.statements.get(id);
-            if pending.text.bytes().is_none() {
-                // It may have been prepared in what was not seen.
-                pending.flags = pending.flags | self.missed;
-            }
-        }
-        emit::exchange(
-            self.system(),
-            self.namespace.as_deref(),
-            pending,
-            answer,
-            cx,
-        );
     }
 
     fn note_effect(&mut self, text: &Text, told: bool) {
@@ -505,12 +520,12 @@ impl Mysql {
             self.namespace = None;
             return;
         };
-        match namespace::effect(bytes, text.is_truncated()) {
+        let single = self.agreed_on(capability::MULTI_STATEMENTS) == Some(false);
+        match namespace::effect(bytes, text.is_truncated(), single) {
             Effect::Nothing => {}
             Effect::Use(database) => self.namespace = name(Some(database)),
             Effect::Perhaps => {
                 let tracked = self.agreed_on(capability::SESSION_TRACK) == Some(true);
-                let single = self.agreed_on(capability::MULTI_STATEMENTS) == Some(false);
                 if !tracked && !single {
                     self.namespace = None;
                 }
@@ -532,9 +547,24 @@ impl Mysql {
             && let Some(id) = Reader(id).u32()
         {
             // The number may stand for another text from now on.
-            self.statements.remove(id);
+            self.statements.remove(&id);
         }
         Step::On
+    }
+}
+
+/// The text, where it is not known that of the statement that was executed.
+pub(crate) fn executed(statements: &mut Table<u32>, kind: Kind, text: Text) -> Text {
+    match (kind, text) {
+        (Kind::Execute(id), Text::Unknown) => statements.get(&id).into(),
+        (_, text) => text,
+    }
+}
+
+/// A statement that is not known may have been prepared in what was not seen.
+pub(crate) fn flag_unknown(pending: &mut Pending, text: &Text, missed: Flags) {
+    if matches!(pending.kind, Kind::Execute(_)) && text.bytes().is_none() {
+        pending.flags = pending.flags | missed;
     }
 }
 

@@ -14,10 +14,21 @@ pub struct Header {
     pub sequence: u8,
 }
 
+#[inline]
 pub fn header(bytes: &[u8]) -> Option<Header> {
-    let &[a, b, c, sequence] = bytes.first_chunk::<4>()?;
-    let len = u32::from_le_bytes([a, b, c, 0]);
-    Some(Header { len, sequence })
+    packet(bytes).map(|(header, _)| header)
+}
+
+/// A header and what follows it.
+#[inline]
+pub(crate) fn packet(bytes: &[u8]) -> Option<(Header, &[u8])> {
+    let (header, after) = bytes.split_first_chunk::<4>()?;
+    let word = u32::from_le_bytes(*header);
+    let header = Header {
+        len: word & FULL,
+        sequence: (word >> 24) as u8,
+    };
+    Some((header, after))
 }
 
 /// Capability flags of the handshake.
@@ -166,6 +177,15 @@ impl<'a> Reader<'a> {
         let text = self.take(end)?;
         self.u8()?;
         Some(text)
+    }
+}
+
+/// Status of an EOF packet.
+#[inline]
+pub(crate) fn eof(payload: &[u8]) -> Option<u16> {
+    match payload {
+        [0xfe, _, _, low, high] => Some(u16::from_le_bytes([*low, *high])),
+        _ => None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The client's messages.
 
+use wirespan_parser_sql::limits::TEXT_BYTES;
+use wirespan_parser_sql::{Statement, Step, Text, Trust, is_plain};
 use wirespan_sdk::{Context, Input};
 
-use crate::connection::{Postgres, Step, Trust};
+use crate::connection::Postgres;
 use crate::lane::{Message, State};
-use crate::limits::{NAME_BYTES, TEXT_BYTES};
-use crate::queue::Item;
-use crate::statements::{Name, Statement};
+use crate::limits::NAME_BYTES;
+use crate::queue::{Item, Name};
 use crate::wire::{Header, Read, Startup, cstring, parameter, startup};
 
 impl Postgres {
@@ -95,11 +96,11 @@ impl Postgres {
                 let text = body.map(|body| text_of(body, message.header.body as usize));
                 if self.trust == Trust::Trial
                     && !self.confirmed
-                    && text.as_ref().is_some_and(is_binary)
+                    && text.is_some_and(|(text, _)| !is_plain(text))
                 {
                     return self.fall_out(cx);
                 }
-                Item::Query(text)
+                Item::Query(text.map_or(Text::Unknown, |(text, whole)| Text::query(text, whole)))
             }
             b'P' => {
                 let (name, rest) = name_of(rest);
@@ -181,19 +182,12 @@ impl Postgres {
     }
 }
 
-/// The text of a Query whose body has `length` bytes.
-fn text_of(body: &[u8], length: usize) -> std::rc::Rc<Statement> {
+/// The text of a Query whose body has `length` bytes, and whether it is all there.
+fn text_of(body: &[u8], length: usize) -> (&[u8], bool) {
     match cstring(body) {
-        Some((text, _)) => Statement::new(text, true),
-        None => Statement::new(body, body.len() >= length),
+        Some((text, _)) => (text, true),
+        None => (body, body.len() >= length),
     }
-}
-
-/// Control characters are in no statement that is written by anyone.
-fn is_binary(text: &std::rc::Rc<Statement>) -> bool {
-    text.text
-        .iter()
-        .any(|&b| b < b' ' && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
 }
 
 /// A name and what is after it.

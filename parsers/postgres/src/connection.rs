@@ -2,43 +2,18 @@
 
 use std::collections::VecDeque;
 
+use wirespan_parser_sql::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
+use wirespan_parser_sql::{Step, Table, Text, Trust};
 use wirespan_sdk::{
     Cause, Context, Flags, Gap, Input, Manifest, Opening, Parser, Prefix, Recognition, Side,
     Skipped,
 };
 
 use crate::lane::{Lane, Message, State};
-use crate::limits::{IN_FLIGHT, IN_FLIGHT_BYTES, TRIAL_MESSAGE_BYTES, UNFINISHED_AFTER};
+use crate::limits::{TRIAL_MESSAGE_BYTES, UNFINISHED_AFTER};
 use crate::queue::{Answer, Failure, Item, Pending};
-use crate::statements::Table;
 use crate::wire::{Read, client_header, server_header, wanted};
 use crate::{emit, fields, recognise};
-
-/// How certain it is that the queue's first is what the server answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
-    Sure,
-    /// Both sides are read from where messages seem to begin; the first ReadyForQuery that fits
-    /// settles it.
-    Trial,
-    /// Nothing is said until both sides are found again.
-    Lost,
-}
-
-/// What a step on a lane came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Go on with the same bytes.
-    On,
-    /// More bytes are needed: up to this position.
-    More(u64),
-    /// Something must come on the other side first.
-    Hold,
-    /// Nothing below this position is needed.
-    Skip(u64),
-    /// The connection is given away.
-    Done,
-}
 
 /// A PostgreSQL connection.
 #[derive(Debug)]
@@ -50,8 +25,8 @@ pub struct Postgres {
     pub(crate) answer: Answer,
     /// Rare, so it takes no room where there is none.
     pub(crate) failure: Option<Box<Failure>>,
-    pub(crate) statements: Table,
-    pub(crate) portals: Table,
+    pub(crate) statements: Table<Box<[u8]>>,
+    pub(crate) portals: Table<Box<[u8]>>,
     /// A statement was deallocated: names may be given anew by SQL.
     pub(crate) deallocated: bool,
     pub(crate) namespace: Option<Box<str>>,
@@ -145,8 +120,12 @@ impl Parser for Postgres {
             if at > before && !(inside && lane.body_end > at) {
                 lane.time = input.time_at(at.saturating_sub(1));
             }
+            lane.holds = step == Step::Hold;
             if step != Step::On || at >= input.end() {
                 break step;
+            }
+            if self.lane(side.other()).holds {
+                break Step::Hold;
             }
         };
         if at > input.position() {
@@ -245,6 +224,9 @@ impl Postgres {
         cx: &mut Context<'_>,
     ) -> Step {
         let bytes = input.from(*at);
+        if side == Side::Server && bytes.first() == Some(&b'D') && self.rows(input, at) {
+            return Step::On;
+        }
         let header = match side {
             Side::Client => client_header(bytes),
             Side::Server => server_header(bytes),
@@ -321,7 +303,8 @@ impl Postgres {
         }
         if self.queue_bytes.saturating_add(item.weight()) > IN_FLIGHT_BYTES {
             match &mut item {
-                Item::Query(text) | Item::Parse { text, .. } => *text = None,
+                Item::Query(text) => *text = Text::Unknown,
+                Item::Parse { text, .. } => *text = None,
                 _ => {}
             }
         }
@@ -346,14 +329,26 @@ impl Postgres {
         Step::On
     }
 
-    /// Takes the first out of the queue, with its answer.
-    pub(crate) fn pop(&mut self) -> Option<(Pending, Answer)> {
-        let pending = self.queue.pop_front()?;
+    /// Takes the first out of the queue; its answer is no more.
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let pending = self.queue.front_mut()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(pending.item.weight());
+        let pending = self.queue.pop_front();
+        self.forget_answer();
+        pending
+    }
+
+    /// The first of the queue is told, with its answer.
+    pub(crate) fn drop_first(&mut self) {
+        drop(self.queue.pop_front());
+        self.forget_answer();
+    }
+
+    fn forget_answer(&mut self) {
         if self.queue.is_empty() {
             self.client.owner = false;
         }
-        Some((pending, std::mem::take(&mut self.answer)))
+        self.answer = Answer::default();
     }
 
     pub(crate) fn flag_current(&mut self, side: Side, flag: Flags) {
@@ -389,12 +384,12 @@ impl Postgres {
         }
         if let Some(pending) = self.queue.front() {
             let text = match &pending.item {
-                Item::Query(text) => text.clone(),
-                _ => None,
+                Item::Query(text) => text,
+                _ => &Text::Unknown,
             };
             self.answer.end = limit;
             self.answer.flags = self.answer.flags | Flags::UNFINISHED;
-            emit::exchange(self.namespace.as_deref(), pending, &self.answer, &text, cx);
+            emit::exchange(self.namespace.as_deref(), pending, &self.answer, text, cx);
             self.answer.reported = true;
         }
     }

@@ -1,5 +1,6 @@
 //! An exchange as a span.
 
+use wirespan_parser_sql::Text;
 use wirespan_sdk::{Context, Flags, Status};
 
 use crate::fields::{
@@ -7,25 +8,28 @@ use crate::fields::{
     STATUS_CODE, SYSTEM,
 };
 use crate::queue::{Answer, Item, Pending};
-use crate::statements::Known;
 
-/// A command tag that is longer, or has other characters, is no name of an operation.
-const OPERATION_BYTES: usize = 32;
+const SYSTEM_NAME: &str = "postgresql";
 
 pub(crate) fn exchange(
     namespace: Option<&str>,
     pending: &Pending,
     answer: &Answer,
-    text: &Known,
+    text: &Text,
     cx: &mut Context<'_>,
 ) {
     if answer.reported {
         return;
     }
     let operation = operation(answer, text);
-    let mut span = cx.span(operation.unwrap_or(b"postgresql"));
+    let usual = operation.and_then(usual);
+    let mut span = match (usual, operation) {
+        (Some(usual), _) => cx.span_fixed(usual),
+        (None, Some(operation)) => cx.span(operation),
+        (None, None) => cx.span_fixed(SYSTEM_NAME),
+    };
     let mut flags = pending.flags | answer.flags;
-    if text.as_ref().is_some_and(|text| text.truncated) {
+    if text.is_truncated() {
         flags = flags | Flags::REQUEST_TRUNCATED;
     }
     span.starts(pending.position, pending.start)
@@ -34,12 +38,14 @@ pub(crate) fn exchange(
         .ends(answer.end.max(pending.end))
         .sizes(pending.bytes, answer.bytes)
         .flags(flags)
-        .text(SYSTEM, b"postgresql");
-    if let Some(text) = text {
-        span.text(QUERY, &text.text);
+        .fixed(SYSTEM, SYSTEM_NAME);
+    if let Some(text) = text.bytes() {
+        span.text(QUERY, text);
         span.truth(PARAMETERISED, !matches!(pending.item, Item::Query(_)));
     }
-    if let Some(operation) = operation {
+    if let Some(usual) = usual {
+        span.fixed(OPERATION, usual);
+    } else if let Some(operation) = operation {
         span.text(OPERATION, operation);
     }
     if let Some(namespace) = namespace {
@@ -64,19 +70,21 @@ pub(crate) fn exchange(
     span.emit();
 }
 
+/// The name of a usual operation, as this program has it.
+fn usual(operation: &[u8]) -> Option<&'static str> {
+    const USUAL: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT"];
+    USUAL.into_iter().find(|name| name.as_bytes() == operation)
+}
+
 /// What one command did, where the tag and the statement agree: a tag alone can be that of a
 /// command within the command (EXECUTE, CREATE TABLE AS).
-fn operation<'a>(answer: &'a Answer, text: &Known) -> Option<&'a [u8]> {
-    let command = &*answer.command;
+fn operation<'a>(answer: &'a Answer, text: &Text) -> Option<&'a [u8]> {
+    let command = answer.command.name();
     let fits = |b: &u8| b.is_ascii_uppercase() || *b == b' ';
-    if answer.commands != 1
-        || answer.incomplete
-        || command.len() > OPERATION_BYTES
-        || !command.iter().all(fits)
-    {
+    if answer.commands != 1 || answer.incomplete || !command.iter().all(fits) {
         return None;
     }
-    let text = text.as_ref()?.text.trim_ascii_start();
+    let text = text.bytes()?.trim_ascii_start();
     let (begin, rest) = text.split_at_checked(command.len())?;
     let ends = rest
         .first()

@@ -25,6 +25,8 @@ pub(crate) struct Lane {
     pub(crate) body_end: u64,
     /// The message whose header was read, while more of it is waited for.
     pub(crate) pending: Option<Message>,
+    /// What was shown waits for the other side: that is not read beyond what it may have waited for.
+    pub(crate) holds: bool,
     /// The client's: the last in the queue ends at `body_end`.
     pub(crate) owner: bool,
 }
@@ -55,6 +57,7 @@ impl Lane {
             time: 0,
             body_end: 0,
             pending: None,
+            holds: false,
             owner: false,
         }
     }

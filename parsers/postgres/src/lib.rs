@@ -15,7 +15,6 @@ mod loss;
 mod queue;
 mod recognise;
 mod server;
-mod statements;
 mod wire;
 
 pub use connection::Postgres;

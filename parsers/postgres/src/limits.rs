@@ -1,4 +1,4 @@
-//! What is spent on one connection, at most.
+//! What is spent on one connection, at most, beside what all SQL databases have.
 
 /// Length of a message, itself included: the server refuses to allocate a gigabyte
 /// (`MaxAllocSize`), so none is longer.
@@ -11,9 +11,6 @@ pub(crate) const TRIAL_MESSAGE_BYTES: u32 = 16 << 20;
 /// Length of a startup packet (`MAX_STARTUP_PACKET_LENGTH` of the server).
 pub(crate) const STARTUP_BYTES: u32 = 10_000;
 
-/// Bytes of a statement's text that are kept: what a span may carry.
-pub(crate) const TEXT_BYTES: usize = 64 << 10;
-
 /// Bytes of the name of a statement, portal or database that are kept. The server's identifiers
 /// have 63; a longer name is not followed.
 pub(crate) const NAME_BYTES: usize = 256;
@@ -24,26 +21,9 @@ pub(crate) const ERROR_BYTES: u32 = 16 << 10;
 /// Bytes of a command tag: the longest have about 40.
 pub(crate) const TAG_BYTES: u32 = 256;
 
-/// Messages that wait for their answer on one connection: batches of some thousands of executions
-/// are sent ahead, each with a Bind and a Describe.
-pub(crate) const IN_FLIGHT: usize = 32_768;
-
 /// Messages whose room an idle connection keeps: what a query needs, so that the usual connection
 /// never allocates for one.
 pub(crate) const IDLE_QUEUE: usize = 4;
-
-/// Bytes of texts that wait for their answer on one connection; what is sent beyond it has none.
-pub(crate) const IN_FLIGHT_BYTES: usize = 1 << 20;
-
-/// Prepared statements and portals whose text is kept for one connection; drivers' own caches hold
-/// some hundreds.
-pub(crate) const STATEMENTS: usize = 4096;
-
-/// Bytes of their texts. The least recently used go first.
-pub(crate) const STATEMENT_BYTES: usize = 1 << 20;
-
-/// How often the two sides may fall out of step before the connection is left alone.
-pub(crate) const OUT_OF_STEP: u8 = 16;
 
 /// Replication streams for days: its exchange is reported after this many nanoseconds (60 s).
 pub(crate) const UNFINISHED_AFTER: u64 = 60_000_000_000;

@@ -1,13 +1,13 @@
 //! What was not seen: gaps, joining in the middle, ends; and finding both sides again.
 
+use wirespan_parser_sql::limits::OUT_OF_STEP;
+use wirespan_parser_sql::{Known, Step, Text, Trust, flags_at_close, since};
 use wirespan_sdk::{Cause, Context, Flags, Gap, Input, Side};
 
-use crate::connection::{Postgres, Step, Trust};
+use crate::connection::Postgres;
 use crate::emit;
 use crate::lane::State;
-use crate::limits::OUT_OF_STEP;
-use crate::queue::{Answer, Failure, Intended, Item, Pending, may_deallocate};
-use crate::statements::{Known, Name};
+use crate::queue::{Answer, Failure, Intended, Item, Name, Pending, may_deallocate};
 use crate::wire::{READY_IDLE, is_ready};
 
 impl Postgres {
@@ -42,13 +42,12 @@ impl Postgres {
         }
         let astray = self.trust == Trust::Lost
             || matches!(self.queue.front().map(|p| &p.item), Some(Item::Lost));
-        let ready = self.tail_is_ready();
         let between = self.client.state == State::Seek
             || self.client.position == begins && self.client.body_end <= begins;
-        if turned && astray && ready && between {
+        if turned && astray && between && self.tail_is_ready() {
             if self.client.state == State::Seek {
                 // What was not shown because more of it was waited for is of an earlier turn.
-                *at = since(self.heard, input, begins);
+                *at = since(self.heard, begins, input.end(), |at| input.time_at(at));
             }
             self.recover(cx);
         }
@@ -87,11 +86,11 @@ impl Postgres {
             Item::Query(text) => may_deallocate(text),
             Item::Parse { name, .. } => name
                 .as_ref()
-                .map(|name| self.statements.remove(name))
+                .map(|name| self.statements.remove(&**name))
                 .is_none(),
             Item::CloseStatement(name) => name
                 .as_ref()
-                .map(|name| self.statements.remove(name))
+                .map(|name| self.statements.remove(&**name))
                 .is_none(),
             _ => false,
         });
@@ -113,7 +112,7 @@ impl Postgres {
         self.server.state = State::Messages;
         self.server.pending = None;
         self.server.body_end = self.server.seen;
-        self.statements.remove(b"");
+        self.statements.remove(&b""[..]);
         self.portals.clear();
         if std::mem::take(&mut self.redefined) {
             self.statements.clear();
@@ -254,11 +253,7 @@ impl Postgres {
     }
 
     pub(crate) fn closed(&mut self, cause: Cause, time: u64, cx: &mut Context<'_>) {
-        let mut flags = match cause {
-            Cause::Reset => Flags::RESET,
-            Cause::Evicted | Cause::CutOff => Flags::UNFINISHED,
-            _ => Flags::empty(),
-        };
+        let mut flags = flags_at_close(cause);
         let begun = self.answer.start != 0 && self.failure.is_none();
         if begun && flags == Flags::empty() {
             self.answer.flags = self.answer.flags | Flags::RESPONSE_TRUNCATED;
@@ -336,6 +331,7 @@ impl Postgres {
                 let missed = |flags, pending: &Pending| flags | pending.flags;
                 answer.flags = group.iter().fold(answer.flags, missed);
             }
+            let text = Text::from(text);
             emit::exchange(self.namespace.as_deref(), pending, &answer, &text, cx);
         }
         if let Some(Item::Parse {
@@ -343,7 +339,7 @@ impl Postgres {
         }) = group.first().map(|p| &p.item)
             && name.is_empty()
         {
-            self.statements.remove(b""); // gone before its successor is looked at
+            self.statements.remove(&b""[..]); // gone before its successor is looked at
         }
     }
 
@@ -353,16 +349,16 @@ impl Postgres {
             let name = name.as_ref()?;
             intended
                 .statement(name)
-                .unwrap_or_else(|| this.statements.get(name))
+                .unwrap_or_else(|| this.statements.get(&**name))
         };
         let portal = |this: &mut Self, intended: &Intended, name: &Name| -> Known {
             let name = name.as_ref()?;
             intended
                 .portal(name)
-                .unwrap_or_else(|| this.portals.get(name))
+                .unwrap_or_else(|| this.portals.get(&**name))
         };
         match item {
-            Item::Query(text) => text.clone(),
+            Item::Query(text) => text.known(),
             Item::Parse { name, text } => {
                 match name {
                     Some(name) => intended.set_statement(name, text.clone()),
@@ -390,20 +386,6 @@ impl Postgres {
             _ => None,
         }
     }
-}
-
-/// The first byte from `begins` on that did not pass before `time`.
-fn since(time: u64, input: &Input<'_>, begins: u64) -> u64 {
-    let (mut from, mut to) = (begins, input.end());
-    while from < to {
-        let middle = from.midpoint(to);
-        if input.time_at(middle) < time {
-            from = middle.saturating_add(1);
-        } else {
-            to = middle;
-        }
-    }
-    from
 }
 
 /// Which of a group tells of the failure of its first: the execution of what failed, where it had

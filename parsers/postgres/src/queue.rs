@@ -1,8 +1,8 @@
 //! What the client sent and the server has not answered, and the answer being read.
 
+use wirespan_parser_sql::{Known, Text};
 use wirespan_sdk::Flags;
 
-use crate::statements::{Known, Name, Statement};
 use crate::wire::SqlState;
 
 /// A message, or where messages were missed, that waits for its turn.
@@ -17,12 +17,15 @@ pub(crate) struct Pending {
     pub(crate) flags: Flags,
 }
 
+/// Of a statement or portal; one that was too long to be kept is unknown.
+pub(crate) type Name = Option<Box<[u8]>>;
+
 #[derive(Debug)]
 pub(crate) enum Item {
     /// SSLRequest or GSSENCRequest: answered by one byte.
     Encryption,
     Startup,
-    Query(Known),
+    Query(Text),
     Function,
     Parse {
         name: Name,
@@ -54,12 +57,37 @@ impl Item {
     /// Bytes of text it holds.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Query(Some(text))
-            | Self::Parse {
+            Self::Query(text) => text.weight(),
+            Self::Parse {
                 text: Some(text), ..
             } => text.text.len(),
             _ => 0,
         }
+    }
+}
+
+/// A longer command tag is no name of an operation.
+const COMMAND_BYTES: usize = 32;
+
+/// The words of a command tag; none where they are too many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Command {
+    bytes: [u8; COMMAND_BYTES],
+    len: u8,
+}
+
+impl Command {
+    pub(crate) fn new(name: &[u8]) -> Self {
+        let mut new = Self::default();
+        if let Some(bytes) = new.bytes.get_mut(..name.len()) {
+            bytes.copy_from_slice(name);
+            new.len = name.len() as u8;
+        }
+        new
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
@@ -81,8 +109,10 @@ pub(crate) struct Answer {
     pub(crate) commands: u32,
     /// One of several commands before the last took names from statements.
     pub(crate) deallocates: bool,
+    /// And so did the last.
+    pub(crate) last_deallocates: bool,
     /// Of the only command; of several, of the last.
-    pub(crate) command: Box<[u8]>,
+    pub(crate) command: Command,
     pub(crate) error: bool,
     pub(crate) code: Option<SqlState>,
     /// The client copies to the server, and has not said that it is done or failed.
@@ -158,13 +188,12 @@ fn set(list: &mut Vec<(Box<[u8]>, Known)>, name: &[u8], text: Known) {
 }
 
 /// A text that can change what names mean: nothing is known of one that is unknown or cut.
-pub(crate) fn may_deallocate(text: &Known) -> bool {
-    let Some(text) = text.as_deref().filter(|text: &&Statement| !text.truncated) else {
+pub(crate) fn may_deallocate(text: &Text) -> bool {
+    let Some(text) = text.bytes().filter(|_| !text.is_truncated()) else {
         return true;
     };
     ["deallocate", "discard"].iter().any(|word| {
-        text.text
-            .windows(word.len())
+        text.windows(word.len())
             .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
     })
 }

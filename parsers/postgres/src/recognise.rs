@@ -1,6 +1,7 @@
 //! Is this PostgreSQL? A startup packet is certain. In mid-connection it takes messages that end
 //! where they say and stop at a point where the other side speaks.
 
+use wirespan_parser_sql::{Look, is_plain, look};
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition};
 
 use crate::wire::{Read, Startup, client_header, cstring, is_ready, server_header, startup};
@@ -37,37 +38,10 @@ const LIKELY: u8 = 75;
 /// Bytes of a startup packet whose parameters are checked before it is believed without its end.
 const PARAMETERS: usize = 512;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Nothing,
-    Undecided,
-    No,
-    Yes(u8),
-}
-
 pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
-    let mut undecided = prefix.client.is_empty() && prefix.server.is_empty();
-    for (client, server, swapped) in [
-        (prefix.client, prefix.server, false),
-        (prefix.server, prefix.client, true),
-    ] {
-        match (from_client(client), from_server(server)) {
-            (Look::Yes(confidence), _) | (_, Look::Yes(confidence)) => {
-                return Recognition::Yes {
-                    confidence,
-                    swapped,
-                    protocol: 0,
-                };
-            }
-            (Look::Undecided, _) | (_, Look::Undecided) => undecided = true,
-            _ => {}
-        }
-    }
-    if undecided {
-        Recognition::NeedMore
-    } else {
-        Recognition::No
-    }
+    look(prefix, |client, server| {
+        [from_client(client), from_server(server)]
+    })
 }
 
 fn from_client(bytes: &[u8]) -> Look {
@@ -208,16 +182,16 @@ fn is_statement(body: &[u8], complete: bool) -> bool {
         (_, true) => return false,
         (_, false) => body,
     };
-    text.iter().all(|&b| is_text(b))
+    is_plain(text)
 }
 
 /// Name, text, and types of parameters, four bytes each.
 fn is_parse(body: &[u8], complete: bool) -> bool {
     let Some((name, rest)) = cstring(body) else {
-        return !complete && body.iter().all(|&b| is_text(b));
+        return !complete && is_plain(body);
     };
     let Some((text, types)) = cstring(rest) else {
-        return !complete && rest.iter().all(|&b| is_text(b));
+        return !complete && is_plain(rest);
     };
     let fits = match types.first_chunk::<2>() {
         Some(&count) => {
@@ -228,9 +202,5 @@ fn is_parse(body: &[u8], complete: bool) -> bool {
         }
         None => !complete,
     };
-    fits && name.iter().chain(text).all(|&b| is_text(b))
-}
-
-fn is_text(byte: u8) -> bool {
-    byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c)
+    fits && is_plain(name) && is_plain(text)
 }

@@ -1,12 +1,13 @@
 //! The server's messages: each answers the first in the queue, or nothing.
 
-use wirespan_sdk::{Context, Flags};
+use wirespan_parser_sql::{Step, Text, Trust};
+use wirespan_sdk::{Context, Flags, Input};
 
-use crate::connection::{Postgres, Step, Trust};
+use crate::connection::Postgres;
 use crate::emit;
 use crate::lane::Message;
-use crate::limits::{IDLE_QUEUE, UNFINISHED_AFTER};
-use crate::queue::{Answer, Failure, Item, Pending};
+use crate::limits::{IDLE_QUEUE, MESSAGE_BYTES, UNFINISHED_AFTER};
+use crate::queue::{Answer, Command, Failure, Item, Pending};
 use crate::wire::{self, sqlstate};
 
 /// What a message means to the exchange it belongs to.
@@ -70,12 +71,51 @@ impl Postgres {
                 Step::On
             }
             Turn::Over => {
-                if let Some((pending, answer)) = self.pop() {
-                    self.finish(pending, answer, message, body, cx);
+                self.finish(cx);
+                if tag == b'Z' {
+                    self.ready(body);
                 }
                 Step::On
             }
         }
+    }
+
+    /// Counts the rows that are here whole: most messages of most connections. `false`: what comes
+    /// first is something else, or is looked at with care.
+    pub(crate) fn rows(&mut self, input: &Input<'_>, at: &mut u64) -> bool {
+        let runs =
+            |p: &Pending| matches!(p.item, Item::Query(_) | Item::Function | Item::Execute(_));
+        if self.trust != Trust::Sure
+            || self.failure.is_some()
+            || !self.queue.front().is_some_and(runs)
+        {
+            return false;
+        }
+        let (mut rest, mut rows) = (input.from(*at), 0_u64);
+        let before = rest.len();
+        while let Some((&[b'D', a, b, c, d], after)) = rest.split_first_chunk::<5>()
+            && let length @ 6..=MESSAGE_BYTES = u32::from_be_bytes([a, b, c, d])
+            && let Some((_, after)) = after.split_at_checked(length as usize - 4)
+        {
+            rows = rows.saturating_add(1);
+            rest = after;
+        }
+        if rows == 0 {
+            return false;
+        }
+        let bytes = before.saturating_sub(rest.len()) as u64;
+        let answer = &mut self.answer;
+        if answer.start == 0 {
+            answer.start = input.time_at(*at);
+        }
+        *at = at.saturating_add(bytes);
+        answer.end = input.time_at(at.saturating_sub(1));
+        answer.result = true;
+        answer.rows = answer.rows.saturating_add(rows);
+        answer.bytes = answer.bytes.saturating_add(bytes);
+        self.server.pending = None;
+        self.server.body_end = *at;
+        true
     }
 
     /// Notes what the message says in the answer to the first in the queue.
@@ -147,46 +187,46 @@ impl Postgres {
     }
 
     /// The first of the queue is done with: names change, an exchange is reported.
-    fn finish(
-        &mut self,
-        pending: Pending,
-        mut answer: Answer,
-        message: Message,
-        body: Option<&[u8]>,
-        cx: &mut Context<'_>,
-    ) {
-        self.note_deallocation(&answer);
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        self.note_deallocation();
+        let Some(pending) = self.queue.front_mut() else {
+            return;
+        };
+        self.queue_bytes = self.queue_bytes.saturating_sub(pending.item.weight());
+        let answer = &mut self.answer;
         self.carried = self.carried | pending.flags | answer.flags;
         let namespace = self.namespace.as_deref();
-        match &pending.item {
+        match &mut pending.item {
             Item::Query(text) => {
-                emit::exchange(namespace, &pending, &answer, text, cx);
+                let text = std::mem::take(text);
+                emit::exchange(namespace, pending, answer, &text, cx);
+                text.recycle();
                 // A simple query takes the unnamed statement and portal with it.
-                self.statements.remove(b"");
-                self.portals.remove(b"");
+                self.statements.remove(&b""[..]);
+                self.portals.remove(&b""[..]);
             }
-            Item::Function => emit::exchange(namespace, &pending, &answer, &None, cx),
+            Item::Function => emit::exchange(namespace, pending, answer, &Text::Unknown, cx),
             // What could not be committed failed after its executions had succeeded.
             Item::Sync if answer.error => {
-                emit::exchange(namespace, &pending, &answer, &None, cx);
+                emit::exchange(namespace, pending, answer, &Text::Unknown, cx);
             }
             Item::Execute(portal) => {
                 // CREATE TABLE AS has the tag of the SELECT in it, and returns nothing.
                 let counted = answer.count.is_none_or(|count| count == answer.rows);
-                let returns = matches!(&*answer.command, b"SELECT" | b"FETCH" | b"SHOW");
+                let returns = matches!(answer.command.name(), b"SELECT" | b"FETCH" | b"SHOW");
                 answer.result |= returns && counted;
-                let text = portal.as_ref().and_then(|name| self.portals.get(name));
+                let text = portal.as_ref().and_then(|name| self.portals.get(&**name));
                 if text.is_none() {
                     answer.flags = answer.flags | self.carried;
                 }
-                emit::exchange(namespace, &pending, &answer, &text, cx);
+                emit::exchange(namespace, pending, answer, &text.into(), cx);
             }
             Item::Parse {
                 name: Some(name),
                 text,
-            } => match text {
-                Some(text) => self.statements.set(name.clone(), text.clone()),
-                None => self.statements.remove(name),
+            } => match text.take() {
+                Some(text) => self.statements.set(std::mem::take(name), text),
+                None => self.statements.remove(&**name),
             },
             Item::Bind {
                 portal: Some(portal),
@@ -194,22 +234,20 @@ impl Postgres {
             } => {
                 let text = statement
                     .as_ref()
-                    .and_then(|name| self.statements.get(name));
+                    .and_then(|name| self.statements.get(&**name));
                 match text {
-                    Some(text) => self.portals.set(portal.clone(), text),
-                    None => self.portals.remove(portal),
+                    Some(text) => self.portals.set(std::mem::take(portal), text),
+                    None => self.portals.remove(&**portal),
                 }
             }
-            Item::CloseStatement(Some(name)) => self.statements.remove(name),
-            Item::ClosePortal(Some(name)) => self.portals.remove(name),
+            Item::CloseStatement(Some(name)) => self.statements.remove(&**name),
+            Item::ClosePortal(Some(name)) => self.portals.remove(&**name),
             // It may have been any.
             Item::CloseStatement(None) | Item::Parse { name: None, .. } => self.statements.clear(),
             Item::ClosePortal(None) | Item::Bind { portal: None, .. } => self.portals.clear(),
             _ => {}
         }
-        if message.header.tag == b'Z' {
-            self.ready(body);
-        }
+        self.drop_first();
     }
 
     /// After a ReadyForQuery both sides are in step.
@@ -235,7 +273,7 @@ impl Postgres {
         };
         let mut group = Vec::with_capacity(sync);
         while group.len() <= sync
-            && let Some((pending, _)) = self.pop()
+            && let Some(pending) = self.pop()
         {
             group.push(pending);
         }
@@ -258,11 +296,12 @@ impl Postgres {
     }
 
     /// Deallocated names can be given to other texts by SQL, which is seen by its tag alone.
-    fn note_deallocation(&mut self, answer: &Answer) {
+    fn note_deallocation(&mut self) {
+        let answer = &self.answer;
         if answer.commands == 0 {
             return;
         }
-        match &*answer.command {
+        match answer.command.name() {
             b"DISCARD ALL" | b"DEALLOCATE ALL" | b"DISCARD PLANS" => self.statements.clear(),
             b"DEALLOCATE" => self.deallocated = true,
             b"PREPARE" if self.deallocated => self.statements.clear(),
@@ -285,14 +324,14 @@ fn note_error(answer: &mut Answer, body: Option<&[u8]>) {
 }
 
 fn note_command(answer: &mut Answer, body: Option<&[u8]>) {
-    answer.deallocates |= is_deallocation(&answer.command);
+    answer.deallocates |= std::mem::take(&mut answer.last_deallocates);
     answer.commands = answer.commands.saturating_add(1);
     if std::mem::take(&mut answer.copy_in) {
         // No command is complete before the copying is: the end of it was lost, be it without a word.
         answer.flags = answer.flags | Flags::GAP;
     }
     let Some((command, count)) = body.and_then(wire::tag) else {
-        answer.command = Box::default();
+        answer.command = Command::default();
         answer.count = None;
         return;
     };
@@ -305,5 +344,6 @@ fn note_command(answer: &mut Answer, body: Option<&[u8]>) {
     {
         answer.affected = Some(answer.affected.unwrap_or(0).saturating_add(count));
     }
-    answer.command = command.into();
+    answer.last_deallocates = is_deallocation(command);
+    answer.command = Command::new(command);
 }

@@ -3,7 +3,9 @@
 
 use memchr::memchr;
 
-use crate::limits::{ERROR_BYTES, MESSAGE_BYTES, NAME_BYTES, STARTUP_BYTES, TAG_BYTES, TEXT_BYTES};
+use wirespan_parser_sql::limits::TEXT_BYTES;
+
+use crate::limits::{ERROR_BYTES, MESSAGE_BYTES, NAME_BYTES, STARTUP_BYTES, TAG_BYTES};
 
 /// What a look at some bytes came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,9 +199,17 @@ pub fn sqlstate(mut body: &[u8]) -> Option<SqlState> {
 /// What a command tag says: the command, and how many rows it says were affected or returned.
 pub fn tag(body: &[u8]) -> Option<(&[u8], Option<u64>)> {
     let (tag, _) = cstring(body)?;
-    let words = tag.iter().position(u8::is_ascii_digit).unwrap_or(tag.len());
-    let command = tag.get(..words)?.trim_ascii();
-    let count = tag.rsplit(|&b| b == b' ').next()?;
-    let count = std::str::from_utf8(count).ok().and_then(|n| n.parse().ok());
-    Some((command, count))
+    let digits = tag.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (words, number) = tag.split_at_checked(tag.len().checked_sub(digits)?)?;
+    let count = match words.last() {
+        None | Some(b' ') if digits > 0 => number.iter().try_fold(0_u64, |count, digit| {
+            let digit = u64::from(digit.saturating_sub(b'0'));
+            count.checked_mul(10)?.checked_add(digit)
+        }),
+        _ => None,
+    };
+    // INSERT has two numbers.
+    let end = words.iter().position(u8::is_ascii_digit);
+    let command = words.get(..end.unwrap_or(words.len()))?;
+    Some((command.trim_ascii(), count))
 }

@@ -21,8 +21,8 @@ pub(crate) struct Slot<P> {
 
 #[derive(Debug)]
 pub(crate) struct Connections<P> {
-    // Boxed: the table is moved when it grows.
-    slots: HashMap<u64, Box<Slot<P>>, BuildHasherDefault<NumberHasher>>,
+    // Boxed: the table is moved when it grows. `None`: its events are being handled.
+    slots: HashMap<u64, Option<Box<Slot<P>>>, BuildHasherDefault<NumberHasher>>,
 }
 
 impl<P> Default for Connections<P> {
@@ -34,15 +34,17 @@ impl<P> Default for Connections<P> {
 }
 
 impl<P> Connections<P> {
-    pub(crate) fn insert(&mut self, conn: u64, slot: Slot<P>) {
-        self.slots.insert(conn, Box::new(slot));
+    /// Takes the state of a connection while its events are handled; its place is kept.
+    pub(crate) fn take(&mut self, conn: u64) -> Option<Box<Slot<P>>> {
+        self.slots.get_mut(&conn)?.take()
     }
 
-    pub(crate) fn get(&mut self, conn: u64) -> Option<&mut Slot<P>> {
-        self.slots.get_mut(&conn).map(Box::as_mut)
-    }
-
-    pub(crate) fn remove(&mut self, conn: u64) {
+    /// Puts it back; without any, the connection is gone.
+    pub(crate) fn put(&mut self, conn: u64, slot: Option<Box<Slot<P>>>) {
+        if slot.is_some() {
+            self.slots.insert(conn, slot);
+            return;
+        }
         self.slots.remove(&conn);
         let len = self.slots.len();
         if self.slots.capacity() > SHRINK_ABOVE.max(len.saturating_mul(SHRINK_BELOW)) {

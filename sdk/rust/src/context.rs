@@ -22,6 +22,11 @@ impl Context<'_> {
         SpanBuilder::new(self.answer, self.conn, name.as_ref())
     }
 
+    /// Begins a span whose name many spans have: see [`SpanBuilder::fixed`].
+    pub fn span_fixed(&mut self, name: &'static str) -> SpanBuilder<'_> {
+        SpanBuilder::fixed_name(self.answer, self.conn, name)
+    }
+
     /// Bytes of `side` below `position` are done with.
     pub fn consumed(&mut self, side: Side, position: u64) {
         let stream = self.stream(side);

@@ -14,6 +14,8 @@ pub struct Driver<P> {
     events: Vec<wit::Event>,
     facts: Vec<wit::Fact>,
     next_event: usize,
+    /// State of the connection whose events are being handled, where it has any: looked up once.
+    slot: Option<Box<Slot<P>>>,
     batch: Batch,
 }
 
@@ -36,6 +38,7 @@ impl<P: Parser> Default for Driver<P> {
             events: Vec::new(),
             facts: Vec::new(),
             next_event: 0,
+            slot: None,
             batch: Batch::default(),
         }
     }
@@ -87,10 +90,10 @@ impl<P: Parser> Driver<P> {
     fn go_on(&mut self) -> bool {
         if std::mem::take(&mut self.batch.suspended)
             && let Some(conn) = self.batch.current
-            && let Some(slot) = self.connections.get(conn)
+            && let Some(slot) = self.slot.as_deref_mut()
         {
             self.batch.pump_both(slot, conn);
-            self.drop_if_done(conn);
+            self.drop_if_done();
         }
         while !self.batch.suspended && !self.batch.answer.is_full() {
             let Some(&event) = self.events.get(self.next_event) else {
@@ -105,33 +108,34 @@ impl<P: Parser> Driver<P> {
             if self.batch.current != Some(event.conn) {
                 self.finish_connection();
                 self.batch.current = Some(event.conn);
-                if let Some(slot) = self.connections.get(event.conn) {
+                self.slot = self.connections.take(event.conn);
+                if let Some(slot) = self.slot.as_deref_mut() {
                     slot.streams.iter_mut().for_each(Stream::begin_batch);
                 }
             }
-            self.handle(event);
+            self.handle(&event);
         }
         // It goes on with the next call, into an empty answer.
         false
     }
 
-    fn handle(&mut self, event: wit::Event) {
+    fn handle(&mut self, event: &wit::Event) {
         let wit::Event {
             conn, side, time, ..
-        } = event;
+        } = *event;
         match event.kind {
             EventKind::Open => return self.open(event),
             EventKind::Data => return self.data(event),
             _ => {}
         }
-        let Some(slot) = self.connections.get(conn) else {
+        let Some(slot) = self.slot.as_deref_mut() else {
             return;
         };
         let batch = &mut self.batch;
         match event.kind {
             EventKind::Open | EventKind::Data => {}
             EventKind::Gap => {
-                if !batch.gap(slot, &event) {
+                if !batch.gap(slot, event) {
                     self.next_event -= 1;
                     return;
                 }
@@ -161,7 +165,7 @@ impl<P: Parser> Driver<P> {
                     done,
                 } = slot;
                 let Batch { bytes, answer, .. } = batch;
-                let facts = facts_of(&self.facts, bytes, &event);
+                let facts = facts_of(&self.facts, bytes, event);
                 let opening = Opening {
                     observed: side,
                     facts,
@@ -190,16 +194,16 @@ impl<P: Parser> Driver<P> {
                 batch.finish_skip(slot, conn, Side::Client);
                 batch.finish_skip(slot, conn, Side::Server);
                 batch.call(slot, conn, |parser, cx| parser.close(event.cause, time, cx));
-                self.connections.remove(conn);
+                self.slot = None;
                 return;
             }
         }
         batch.pump_both(slot, conn);
-        self.drop_if_done(conn);
+        self.drop_if_done();
     }
 
-    fn open(&mut self, event: wit::Event) {
-        let facts = facts_of(&self.facts, &self.batch.bytes, &event);
+    fn open(&mut self, event: &wit::Event) {
+        let facts = facts_of(&self.facts, &self.batch.bytes, event);
         let restart = event.cause == Cause::Restart;
         let opening = Opening {
             observed: event.side,
@@ -219,26 +223,23 @@ impl<P: Parser> Driver<P> {
                 done: &mut done,
             },
         );
-        if !done {
-            self.connections.insert(
-                conn,
-                Slot {
-                    parser,
-                    streams,
-                    done,
-                },
-            );
-        }
+        self.slot = (!done).then(|| {
+            Box::new(Slot {
+                parser,
+                streams,
+                done,
+            })
+        });
     }
 
     /// Neighbouring events of one side are shown as one.
-    fn data(&mut self, event: wit::Event) {
-        let wit::Event { conn, side, .. } = event;
-        let Some(slot) = self.connections.get(conn) else {
+    fn data(&mut self, event: &wit::Event) {
+        let wit::Event { conn, side, .. } = *event;
+        let Some(slot) = self.slot.as_deref_mut() else {
             return;
         };
         let skips = stream_of(&mut slot.streams, side).skip != 0;
-        let mut next = &event;
+        let mut next = event;
         while self.batch.data(slot, next) {
             match self.events.get(self.next_event) {
                 Some(event)
@@ -256,18 +257,16 @@ impl<P: Parser> Driver<P> {
                         // What the other side holds may have waited for its end.
                         self.batch.pump(slot, conn, side.other());
                     }
-                    return self.drop_if_done(conn);
+                    return self.drop_if_done();
                 }
             }
         }
         self.next_event -= 1;
-        self.drop_if_done(conn);
+        self.drop_if_done();
     }
 
-    fn drop_if_done(&mut self, conn: u64) {
-        if self.connections.get(conn).is_some_and(|slot| slot.done) {
-            self.connections.remove(conn);
-        }
+    fn drop_if_done(&mut self) {
+        self.slot.take_if(|slot| slot.done);
     }
 
     /// Says of each side that was presented what became of it.
@@ -275,7 +274,7 @@ impl<P: Parser> Driver<P> {
         let Some(conn) = self.batch.current.take() else {
             return;
         };
-        if let Some(slot) = self.connections.get(conn) {
+        if let Some(slot) = self.slot.as_deref_mut() {
             let windows = self.batch.windows.iter();
             for ((side, stream), window) in SIDES.into_iter().zip(&mut slot.streams).zip(windows) {
                 if stream.is_skipping() {
@@ -293,6 +292,7 @@ impl<P: Parser> Driver<P> {
                 }
             }
         }
+        self.connections.put(conn, self.slot.take());
         self.batch.windows.iter_mut().for_each(Window::clear);
     }
 }
@@ -479,60 +479,65 @@ impl Batch {
         self.pump(slot, conn, Side::Server);
     }
 
-    /// Shows `side`; after progress the other side may go on, and so forth.
+    /// Shows `side` until the parser makes no more progress; after progress the other side may go on,
+    /// and so forth. A side that waits is tried again at each progress of the other: what a parser
+    /// makes of the bytes must not depend on how many of them are at hand.
     fn pump<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, mut side: Side) {
-        while self.run(slot, conn, side) {
+        let mut stuck = true;
+        loop {
+            if self.show(slot, conn, side) {
+                stuck = false;
+                let other = stream_of(&mut slot.streams, side.other());
+                if !other.held || other.unconsumed() == 0 {
+                    continue;
+                }
+            } else if std::mem::replace(&mut stuck, true) {
+                return;
+            }
             side = side.other();
         }
     }
 
-    /// Shows what is not consumed of `side` until the parser makes no more progress. Whether it
-    /// made any.
-    fn run<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) -> bool {
-        let mut progress = false;
-        loop {
-            let stream = stream_of(&mut slot.streams, side);
-            if slot.done || stream.unconsumed() == 0 || stream.need > stream.next {
-                return progress;
-            }
-            if self.answer.is_full() {
-                self.suspended = true;
-                return progress;
-            }
-            stream.held = false;
-            let before = stream.consumed;
-            let [client, server] = &self.windows;
-            let window = if side == Side::Client { client } else { server };
-            let (bytes, segments) = window.unconsumed(stream, &self.bytes);
-            let input = Input::new(before, bytes, segments);
-            let Slot {
-                parser,
+    /// Shows what is not consumed of `side` once. Whether the parser made progress.
+    fn show<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) -> bool {
+        let stream = stream_of(&mut slot.streams, side);
+        if slot.done || stream.unconsumed() == 0 || stream.need > stream.next {
+            return false;
+        }
+        if self.answer.is_full() {
+            self.suspended = true;
+            return false;
+        }
+        stream.held = false;
+        let before = stream.consumed;
+        let [client, server] = &self.windows;
+        let window = if side == Side::Client { client } else { server };
+        let (bytes, segments) = window.unconsumed(stream, &self.bytes);
+        let input = Input::new(before, bytes, segments);
+        let Slot {
+            parser,
+            streams,
+            done,
+        } = slot;
+        parser.data(
+            side,
+            input,
+            &mut Context {
+                answer: &mut self.answer,
+                conn,
                 streams,
                 done,
-            } = slot;
-            parser.data(
-                side,
-                input,
-                &mut Context {
-                    answer: &mut self.answer,
-                    conn,
-                    streams,
-                    done,
-                },
-            );
-            let stream = stream_of(&mut slot.streams, side);
-            if stream.skip != 0 {
-                let upto = stream.skip.min(stream.next);
-                stream.skip_time = input.time_at(upto.saturating_sub(1));
-                if stream.skip <= stream.next {
-                    self.finish_skip(slot, conn, side);
-                }
+            },
+        );
+        let stream = stream_of(&mut slot.streams, side);
+        if stream.skip != 0 {
+            let upto = stream.skip.min(stream.next);
+            stream.skip_time = input.time_at(upto.saturating_sub(1));
+            if stream.skip <= stream.next {
+                self.finish_skip(slot, conn, side);
             }
-            if stream_of(&mut slot.streams, side).consumed == before {
-                return progress;
-            }
-            progress = true;
         }
+        stream_of(&mut slot.streams, side).consumed != before
     }
 }
 

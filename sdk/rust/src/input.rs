@@ -68,11 +68,13 @@ impl<'a> Input<'a> {
         /// So many are looked through in less time than a search takes.
         const FEW: usize = 8;
         let (first, more) = self.segments.split_first()?;
+        if more.is_empty() {
+            return Some(first);
+        }
         if more.len() > FEW {
             let behind = more.partition_point(|segment| segment.position <= position);
             return self.segments.get(behind);
         }
-        // Nearly always there is one.
         let before = more.iter().take_while(|next| next.position <= position);
         Some(before.last().unwrap_or(first))
     }

@@ -23,7 +23,12 @@ pub(crate) struct Answer {
     pub(crate) values: Vec<wit::Value>,
     pub(crate) requests: Vec<wit::Request>,
     pub(crate) text: Vec<u8>,
+    /// Texts of the program that stand in `text` already, and where.
+    fixed: [Option<(&'static str, wit::Slice)>; FIXED],
 }
+
+/// Texts that are the same in most spans: names of systems and methods.
+const FIXED: usize = 4;
 
 impl Answer {
     pub(crate) fn is_full(&self) -> bool {
@@ -39,6 +44,7 @@ impl Answer {
             let next = Vec::with_capacity(vec.len());
             std::mem::replace(vec, next)
         }
+        self.fixed = Default::default();
         wit::Output {
             spans: renew(&mut self.spans),
             values: renew(&mut self.values),
@@ -68,12 +74,34 @@ impl Answer {
         self.slice_from(start)
     }
 
+    /// A text of the program, which is written once an answer where it is asked for again and again.
+    pub(crate) fn add_fixed(&mut self, text: &'static str) -> wit::Slice {
+        for entry in &mut self.fixed {
+            match entry {
+                Some((known, slice)) if std::ptr::eq(*known, text) => return *slice,
+                Some(_) => {}
+                None => {
+                    let start = self.text.len();
+                    self.text.extend_from_slice(text.as_bytes());
+                    let slice = slice_of(&self.text, start);
+                    *entry = Some((text, slice));
+                    return slice;
+                }
+            }
+        }
+        self.add_text(text.as_bytes())
+    }
+
     /// The text from `start` to the end. An output has far less than 4 GiB of it.
     pub(crate) fn slice_from(&self, start: usize) -> wit::Slice {
-        let len = self.text.len().saturating_sub(start);
-        wit::Slice {
-            start: u32::try_from(start).unwrap_or(u32::MAX),
-            len: u32::try_from(len).unwrap_or(0),
-        }
+        slice_of(&self.text, start)
+    }
+}
+
+fn slice_of(text: &[u8], start: usize) -> wit::Slice {
+    let len = text.len().saturating_sub(start);
+    wit::Slice {
+        start: u32::try_from(start).unwrap_or(u32::MAX),
+        len: u32::try_from(len).unwrap_or(0),
     }
 }

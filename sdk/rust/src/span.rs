@@ -15,6 +15,15 @@ pub struct SpanBuilder<'a> {
 impl<'a> SpanBuilder<'a> {
     pub(crate) fn new(answer: &'a mut Answer, conn: u64, name: &[u8]) -> Self {
         let name = add_utf8(answer, name);
+        Self::named(answer, conn, name)
+    }
+
+    pub(crate) fn fixed_name(answer: &'a mut Answer, conn: u64, name: &'static str) -> Self {
+        let name = answer.add_fixed(name);
+        Self::named(answer, conn, name)
+    }
+
+    fn named(answer: &'a mut Answer, conn: u64, name: wit::Slice) -> Self {
         let values_start = u32::try_from(answer.values.len()).unwrap_or(u32::MAX);
         let span = wit::Span {
             conn,
@@ -108,6 +117,12 @@ impl<'a> SpanBuilder<'a> {
     /// A text; what is not UTF-8 in it becomes U+FFFD.
     pub fn text(&mut self, field: Field<Text>, text: &[u8]) -> &mut Self {
         let text = add_utf8(self.answer, text);
+        self.value(field.index(), 0, text)
+    }
+
+    /// A text of the program that many spans have: it crosses to the host once for all of them.
+    pub fn fixed(&mut self, field: Field<Text>, text: &'static str) -> &mut Self {
+        let text = self.answer.add_fixed(text);
         self.value(field.index(), 0, text)
     }
 

@@ -247,9 +247,15 @@ impl<P: Parser> Host<P> {
     }
 
     fn keep(&mut self, side: Side, item: Item) {
+        let other = &self.sides[side.other().index()];
+        let other_waits = other.position >= other.need;
         let kept = &mut self.sides[side.index()];
         kept.items.push_back(item);
         if kept.position >= kept.need {
+            // What the other side holds back came before it.
+            if other_waits {
+                self.present(side.other());
+            }
             self.present(side);
         }
     }

@@ -35,18 +35,33 @@ fn kept(text: &[u8], complete: bool) -> usize {
 
 /// Text of a prepared statement.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
-    pub(crate) text: Box<[u8]>,
+pub struct Statement {
+    pub text: Box<[u8]>,
     /// It was longer.
-    pub(crate) truncated: bool,
+    pub truncated: bool,
 }
+
+impl Statement {
+    /// A text whose bytes are here, all of them when `complete`.
+    #[must_use]
+    pub fn new(bytes: &[u8], complete: bool) -> Rc<Self> {
+        let kept = kept(bytes, complete);
+        Rc::new(Self {
+            text: bytes.get(..kept).unwrap_or_default().into(),
+            truncated: !complete || kept < bytes.len(),
+        })
+    }
+}
+
+/// What is known of a statement that may have been prepared.
+pub type Known = Option<Rc<Statement>>;
 
 /// What is known of a text.
 #[derive(Debug, Default)]
-pub(crate) enum Text {
+pub enum Text {
     #[default]
     Unknown,
-    /// Of a query; goes back to the spare buffers.
+    /// Of a query; goes back to the spare buffers when it is dropped by [`Text::recycle`].
     Query {
         text: Vec<u8>,
         truncated: bool,
@@ -56,7 +71,8 @@ pub(crate) enum Text {
 
 impl Text {
     /// The text of a query whose bytes are here, all of them when `complete`.
-    pub(crate) fn query(bytes: &[u8], complete: bool) -> Self {
+    #[must_use]
+    pub fn query(bytes: &[u8], complete: bool) -> Self {
         let kept = kept(bytes, complete);
         let mut text = SPARE
             .with_borrow_mut(Vec::pop)
@@ -68,15 +84,8 @@ impl Text {
         }
     }
 
-    pub(crate) fn statement(bytes: &[u8], complete: bool) -> Self {
-        let kept = kept(bytes, complete);
-        Self::Statement(Rc::new(Statement {
-            text: bytes.get(..kept).unwrap_or_default().into(),
-            truncated: !complete || kept < bytes.len(),
-        }))
-    }
-
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Unknown => None,
             Self::Query { text, .. } => Some(text),
@@ -84,7 +93,8 @@ impl Text {
         }
     }
 
-    pub(crate) fn is_truncated(&self) -> bool {
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
         match self {
             Self::Unknown => false,
             Self::Query { truncated, .. } => *truncated,
@@ -92,8 +102,27 @@ impl Text {
         }
     }
 
+    /// Bytes of it that are held.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.bytes().map_or(0, <[u8]>::len)
+    }
+
+    /// The same to be kept by name.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        match self {
+            Self::Unknown => None,
+            Self::Query { text, truncated } => Some(Rc::new(Statement {
+                text: text.as_slice().into(),
+                truncated: *truncated,
+            })),
+            Self::Statement(statement) => Some(Rc::clone(statement)),
+        }
+    }
+
     /// Gives its buffer back.
-    pub(crate) fn recycle(self) {
+    pub fn recycle(self) {
         if let Self::Query { mut text, .. } = self
             && text.capacity() <= SPARE_BUFFER_BYTES
         {
@@ -107,9 +136,22 @@ impl Text {
     }
 }
 
+impl From<Known> for Text {
+    fn from(known: Known) -> Self {
+        known.map_or(Self::Unknown, Self::Statement)
+    }
+}
+
 thread_local! {
     /// An idle connection holds no buffer, and a busy one need not allocate for each query.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Control characters are in no statement that is written by anyone.
+#[must_use]
+pub fn is_plain(text: &[u8]) -> bool {
+    text.iter()
+        .all(|&b| b >= b' ' || matches!(b, b'\t' | b'\n' | b'\r' | 0x0c))
 }
 
 #[cfg(test)]
@@ -121,18 +163,21 @@ mod tests {
         let long = "é".repeat(TEXT_BYTES);
         let cut = Text::query(long.as_bytes(), true);
         assert!(cut.is_truncated() && cut.bytes().map(<[u8]>::len) == Some(TEXT_BYTES));
-        let binary = Text::statement(&vec![0xff; TEXT_BYTES], true);
-        assert!(binary.is_truncated());
-        assert!(
-            binary
-                .bytes()
-                .is_some_and(|text| text.len() * 3 <= TEXT_BYTES)
-        );
+        let binary = Statement::new(&vec![0xff; TEXT_BYTES], true);
+        assert!(binary.truncated && binary.text.len() * 3 <= TEXT_BYTES);
         let partial = Text::query(&[b'a', 0xc3], false);
         assert_eq!(
             (partial.bytes(), partial.is_truncated()),
             (Some(&b"a"[..]), true)
         );
         assert_eq!(Text::query(b"a\xffb", true).bytes(), Some(&b"a\xffb"[..]));
+    }
+
+    #[test]
+    fn a_query_is_kept_as_it_is() {
+        let known = Text::query(b"select 1", true).known();
+        let text = Text::from(known);
+        assert_eq!(text.bytes(), Some(&b"select 1"[..]));
+        assert!(!text.is_truncated() && text.weight() == 8);
     }
 }
