@@ -328,6 +328,33 @@ fn every_link_layer_and_tunnel_gives_the_same_streams() {
             over_udp(6081, vec![1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0], true),
         ),
         (
+            "vxlan of the generic form",
+            1,
+            over_udp(4790, vec![0x0c, 0, 0, 1, 0, 0, 1, 0], false),
+        ),
+        (
+            "erspan of type III",
+            1,
+            outer(
+                47,
+                vec![
+                    0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                ],
+                true,
+            ),
+        ),
+        (
+            "pptp",
+            1,
+            outer(
+                47,
+                vec![
+                    0x30, 0x81, 0x88, 0x0b, 0, 99, 0, 7, 0, 0, 0, 1, 0, 0, 0, 1, 0xff, 3, 0, 0x21,
+                ],
+                false,
+            ),
+        ),
+        (
             "gtp",
             1,
             over_udp(2152, vec![0x30, 0xff, 0, 99, 0, 0, 0, 1], false),
@@ -736,6 +763,159 @@ fn a_capture_of_one_side_only_is_read() {
 }
 
 #[test]
+fn acknowledgements_tell_of_a_side_that_was_never_captured() {
+    let mut talk = Talk::new(1, 2);
+    talk.handshake();
+    for _ in 0..3 {
+        talk.request(b"GET /")
+            .wait(60)
+            .response(b"200 OK")
+            .client_sends(ACK, b"");
+    }
+    talk.close();
+    // Joined in the middle, the client's packets only.
+    let mut one_sided = talk.clone();
+    one_sided.packets.drain(..3);
+    let both = one_sided.packets.clone();
+    one_sided
+        .packets
+        .retain(|packet| packet.bytes[12..16] == [10, 0, 0, 1]);
+    let outcome = raw(&one_sided);
+    let gap = "[6 Packet]";
+    assert_eq!(
+        outcome.streams(),
+        ("GET /GET /GET /$", gap.repeat(3).as_str())
+    );
+    assert_eq!(outcome.order, "><><><");
+    // Its packets come after all, with the second response.
+    let mut late = one_sided.clone();
+    late.packets = both;
+    late.packets.remove(1);
+    let first = late.packets[2].nanos;
+    late.packets
+        .retain(|packet| packet.bytes[12..16] == [10, 0, 0, 1] || packet.nanos > first);
+    assert_eq!(
+        raw(&late).streams(),
+        ("GET /GET /GET /$", "[6 Packet]200 OK200 OK$")
+    );
+}
+
+#[test]
+fn networks_in_tunnels_with_different_keys_are_apart() {
+    let vxlan = |vni: u8, packet: &[u8]| {
+        let header = [8, 0, 0, 0, 0, 0, vni, 0];
+        let payload = udp(4789, &[&header[..], &ethernet(packet)].concat());
+        outer(17, &payload)
+    };
+    let geneve = |vni: u8, packet: &[u8]| {
+        let header = [0, 0, 0x65, 0x58, 0, 0, vni, 0];
+        let payload = udp(6081, &[&header[..], &ethernet(packet)].concat());
+        outer(17, &payload)
+    };
+    let gre = |key: u8, packet: &[u8]| {
+        let header = [0x20, 0, 8, 0, 0, 0, 0, key];
+        outer(47, &[&header[..], packet].concat())
+    };
+    type Wrap<'a> = &'a dyn Fn(u8, &[u8]) -> Vec<u8>;
+    let wraps: [(&str, Wrap<'_>); 3] = [("vxlan", &vxlan), ("geneve", &geneve), ("gre", &gre)];
+    // The same addresses, ports and numbers in two networks, packet by packet.
+    let talk = |request: &[u8], response: &[u8]| {
+        let mut talk = Talk::new(1_000, 9_000);
+        talk.handshake().request(request).response(response).close();
+        talk
+    };
+    let talks = [talk(b"GET /red", b"200"), talk(b"GET /blue", b"404")];
+    let read_all = |wrap: &dyn Fn(usize, bool, &[u8]) -> Vec<u8>| {
+        let mut packets = Vec::new();
+        for index in 0..talks[0].packets.len() {
+            for (network, talk) in talks.iter().enumerate() {
+                let packet = &talk.packets[index];
+                let from_client = packet.bytes[12..16] == [10, 0, 0, 1];
+                let bytes = wrap(network, from_client, &packet.bytes);
+                packets.push(Packet {
+                    len: bytes.len(),
+                    bytes,
+                    ..packet.clone()
+                });
+            }
+        }
+        let outcome = read(&pcap(1, &packets));
+        let streams = outcome
+            .connections
+            .iter()
+            .map(|connection| (connection.request.clone(), connection.response.clone()));
+        streams.collect::<Vec<_>>()
+    };
+    let apart = [
+        ("GET /red$".to_owned(), "200$".to_owned()),
+        ("GET /blue$".to_owned(), "404$".to_owned()),
+    ];
+    for (name, wrap) in wraps {
+        let found = read_all(&|network, _, packet| wrap(network as u8 + 1, packet));
+        assert_eq!(found, apart, "{name}");
+    }
+    // Tunnels in a tunnel.
+    let found = read_all(&|network, _, packet| {
+        let inner = gre(network as u8 + 1, packet);
+        vxlan(7, &inner[14..])
+    });
+    assert_eq!(found, apart, "nested");
+}
+
+#[test]
+fn one_connection_that_is_seen_in_several_tunnels_is_one() {
+    let gre = |key: u8, packet: &[u8]| {
+        let header = [0x20, 0, 8, 0, 0, 0, 0, key];
+        outer(47, &[&header[..], packet].concat())
+    };
+    // A key for each direction.
+    let mut talk = exchange();
+    for packet in &mut talk.packets {
+        let key = if packet.bytes[12..16] == [10, 0, 0, 1] {
+            1
+        } else {
+            2
+        };
+        packet.bytes = gre(key, &packet.bytes);
+        packet.len = packet.bytes.len();
+    }
+    assert_eq!(
+        read(&pcap(1, &talk.packets)).streams(),
+        ("GET /$", "200 OK$")
+    );
+    // Captured on all interfaces of a node: plain, and in the tunnel.
+    for skipped in [0, 3] {
+        let plain = exchange();
+        let mut twice = Vec::new();
+        for packet in plain.packets.iter().skip(skipped) {
+            for bytes in [ethernet(&packet.bytes), gre(9, &packet.bytes)] {
+                twice.push(Packet {
+                    len: bytes.len(),
+                    bytes,
+                    ..packet.clone()
+                });
+            }
+        }
+        let outcome = read(&pcap(1, &twice));
+        assert_eq!(
+            outcome.streams(),
+            ("GET /$", "200 OK$"),
+            "without {skipped}"
+        );
+    }
+}
+
+/// A packet between the ends of a tunnel.
+fn outer(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ethernet(&ip(
+        "192.0.2.1".parse().unwrap(),
+        "192.0.2.2".parse().unwrap(),
+        protocol,
+        payload,
+    ))
+}
+
+#[test]
 fn what_the_snap_length_cut_off_is_a_gap_of_that_length() {
     let mut talk = Talk::new(1, 2);
     talk.handshake()
@@ -838,6 +1018,82 @@ fn fragments_are_put_together_in_any_order_and_incomplete_ones_are_told() {
         "{:?}",
         outcome.warnings
     );
+}
+
+#[test]
+fn fragments_that_overlap_count_if_they_agree() {
+    let mut talk = Talk::new(1, 2);
+    talk.handshake();
+    let request = b"GET /a-path-that-is-long-enough-to-be-cut-in-pieces";
+    let packet = tcp(
+        talk.client,
+        talk.server,
+        talk.client_next,
+        talk.server_next,
+        ACK,
+        request,
+    );
+    let (small, large) = (fragments(&packet, 16), fragments(&packet, 24));
+    let piece = |pieces: &[Vec<u8>], index: usize| pieces[index].clone();
+    let agreeing = [
+        piece(&large, 1),
+        piece(&small, 2),
+        piece(&small, 0),
+        piece(&large, 2),
+        piece(&small, 1),
+        piece(&large, 3),
+    ];
+    let mut contradicting = agreeing.to_vec();
+    contradicting[1][20 + 9] ^= 1;
+    for (pieces, expected) in [
+        (
+            agreeing.to_vec(),
+            format!("{}$", String::from_utf8_lossy(request)),
+        ),
+        // Which of them was received nobody knows.
+        (contradicting, format!("[{} Packet]$", request.len())),
+    ] {
+        let mut talk = talk.clone();
+        for piece in pieces {
+            talk.push(piece);
+        }
+        talk.client_next += request.len() as u32;
+        talk.response(b"200").close();
+        assert_eq!(raw(&talk).streams().0, expected);
+    }
+}
+
+#[test]
+fn fragments_of_ipv6_and_of_what_is_in_a_tunnel_are_put_together() {
+    let (client, server): (SocketAddr, SocketAddr) = (
+        "[2001:db8::1]:40000".parse().unwrap(),
+        "[2001:db8::2]:80".parse().unwrap(),
+    );
+    let segment = tcp_segment(40_000, 80, 1, 1, ACK, b"GET /a-path-that-is-cut-in-pieces");
+    let count = segment.chunks(16).count();
+    let pieces = segment.chunks(16).enumerate().map(|(n, piece)| {
+        let more = u16::from(n + 1 < count);
+        let offset = ((n * 16) as u16 | more).to_be_bytes();
+        // After the first one, what follows is named by it alone.
+        let next = if n == 0 { 6 } else { 59 };
+        let header = [next, 0, offset[0], offset[1], 0, 0, 0, 5];
+        ip(client.ip(), server.ip(), 44, &[&header[..], piece].concat())
+    });
+    let mut pieces: Vec<Vec<u8>> = pieces.collect();
+    pieces.reverse();
+    for tunnel in [false, true] {
+        let mut talk = Talk::new(1, 2);
+        for piece in &pieces {
+            let bytes = if tunnel {
+                outer(41, piece)
+            } else {
+                ethernet(piece)
+            };
+            talk.push(bytes);
+        }
+        let outcome = read(&pcap(1, &talk.packets));
+        assert_eq!(outcome.streams().0, "GET /a-path-that-is-cut-in-pieces");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::roles::{Perspective, Side, guess_server};
 use super::segment::{Piece, Segment};
 use super::sequence::{MID_STREAM_START, Sequence};
+use super::tunnel::Tunnel;
 use crate::event::{
     Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos,
     Open, Role, SocketEvent, Transport,
@@ -16,8 +17,20 @@ use crate::event::{
 /// (RFC 5961 asks for an exact match; captures lose packets).
 const RESET_WINDOW: u64 = 1 << 20;
 
+/// How near the numbers of two segments are that are taken for one connection's though they came by
+/// different roads: a window, so that one in a thousand others fits by chance.
+const SAME_WINDOW: u64 = 4 << 20;
+
+/// Tunnels that one connection is seen in: a capture on all interfaces of a node shows it plain and
+/// in each tunnel it passes.
+const TUNNEL_LIMIT: usize = 8;
+
 /// Where only one side was captured nothing acknowledges: a hole is given up after this.
 const ONE_SIDED_PATIENCE: Nanos = 1_000_000_000;
+
+/// How long no packet of a direction is there before its acknowledgements stand for them: captures
+/// from several queues are out of order.
+const UNSEEN_PATIENCE: Nanos = 50_000_000;
 
 /// What one end has sent.
 #[derive(Debug)]
@@ -38,6 +51,16 @@ struct Sender {
     doubtful: Option<u64>,
     /// Where the stream was at a time, for one-sided captures.
     mark: Option<(u64, Nanos)>,
+    /// What is known of it by acknowledgements alone.
+    told: Option<Told>,
+}
+
+/// A direction of which no packet was captured, as the other end tells of it.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    since: Nanos,
+    sequence: Sequence,
+    doubtful: Option<u64>,
 }
 
 impl Sender {
@@ -52,6 +75,7 @@ impl Sender {
             end: None,
             doubtful: None,
             mark: None,
+            told: None,
         }
     }
 
@@ -80,6 +104,8 @@ pub(super) struct Conversation {
     high: Sender,
     client: Option<Side>,
     perspective: Perspective,
+    /// In which it was seen.
+    tunnels: Vec<Tunnel>,
     /// The observed end, once the connection was announced.
     observed: Option<Side>,
     /// Time of the first packet, and of the latest.
@@ -101,6 +127,7 @@ impl Conversation {
         key: ConnectionKey,
         ends: (SocketAddr, SocketAddr),
         perspective: Perspective,
+        tunnel: Tunnel,
         now: Nanos,
     ) -> Self {
         Self {
@@ -109,6 +136,7 @@ impl Conversation {
             high: Sender::new(ends.1),
             client: None,
             perspective,
+            tunnels: vec![tunnel],
             observed: None,
             since: now,
             last_time: now,
@@ -131,6 +159,55 @@ impl Conversation {
         match side {
             Side::Low => &mut self.low,
             Side::High => &mut self.high,
+        }
+    }
+
+    /// Tells it from the others of the capture.
+    pub(super) fn ordinal(&self) -> u64 {
+        self.key.generation
+    }
+
+    pub(super) fn is_in(&self, tunnel: Tunnel) -> bool {
+        self.tunnels.contains(&tunnel)
+    }
+
+    pub(super) fn add_tunnel(&mut self, tunnel: Tunnel) {
+        if self.tunnels.len() < TUNNEL_LIMIT {
+            self.tunnels.push(tunnel);
+        }
+    }
+
+    /// Whether a segment that came by a road of its own is of this connection all the same: a tunnel
+    /// can have a key for each direction, and a capture can show what is in a tunnel outside of it
+    /// too. Networks of different keys have nothing in common.
+    pub(super) fn is_seen_elsewhere(&self, from: Side, segment: &Segment<'_>) -> bool {
+        let (own, peer) = (self.sender(from), self.sender(from.other()));
+        let near = |sender: &Sender, number: u32| {
+            let position = sender.sequence.and_then(|known| {
+                let distance = known
+                    .position(number)?
+                    .checked_sub_unsigned(known.highest())?;
+                Some(distance.unsigned_abs())
+            });
+            position.is_some_and(|distance| distance <= SAME_WINDOW)
+        };
+        if own.seen {
+            let plain = segment.tunnel == Tunnel::NONE || self.is_in(Tunnel::NONE);
+            plain
+                && if segment.syn {
+                    own.initial == Some(segment.sequence)
+                } else {
+                    near(own, segment.sequence)
+                }
+        } else {
+            peer.seen
+                && match (segment.acknowledged, peer.initial) {
+                    (Some(number), Some(initial)) if segment.syn => {
+                        number == initial.wrapping_add(1)
+                    }
+                    (Some(number), _) => near(peer, number),
+                    (None, _) => false,
+                }
         }
     }
 
@@ -311,6 +388,9 @@ impl Conversation {
         let direction = self.direction(to);
         let sender = self.sender_mut(to);
         let Some(sequence) = sender.sequence else {
+            if !sender.seen {
+                self.acknowledge_unseen(to, number, now, events);
+            }
             return;
         };
         let Some(position) = sequence
@@ -359,6 +439,58 @@ impl Conversation {
         }
     }
 
+    /// Nothing of `to` was captured, not even how it began: what it sent is a gap, from the first
+    /// acknowledgement on.
+    fn acknowledge_unseen(
+        &mut self,
+        to: Side,
+        number: u32,
+        now: Nanos,
+        events: &mut Vec<SocketEvent>,
+    ) {
+        let key = self.key;
+        let direction = self.direction(to);
+        let told = self.sender_mut(to).told.get_or_insert(Told {
+            since: now,
+            sequence: Sequence::new(number, MID_STREAM_START),
+            doubtful: None,
+        });
+        let highest = told.sequence.highest();
+        let position = told
+            .sequence
+            .position(number)
+            .and_then(|p| u64::try_from(p).ok());
+        let Some(ahead) = position.and_then(|position| position.checked_sub(highest)) else {
+            return;
+        };
+        // One more can be its end. Of more, two have to agree, and the rest waits for a third.
+        if ahead <= 1 {
+            return;
+        }
+        let before = told.doubtful.replace(highest.saturating_add(ahead));
+        let Some(len) = before.and_then(|before| before.checked_sub(highest)) else {
+            return;
+        };
+        if len <= 1 || len > ahead || now.saturating_sub(told.since) < UNSEEN_PATIENCE {
+            return;
+        }
+        let (Some(direction), Ok(step)) = (direction, u32::try_from(len)) else {
+            return;
+        };
+        told.sequence.advance_by(step);
+        events.push(SocketEvent::Data(Data {
+            key,
+            direction,
+            layer: Layer::Socket,
+            position: highest,
+            len,
+            bytes: Bytes::new(),
+            entry: now,
+            exit: now,
+            missing: Missing::Packet,
+        }));
+    }
+
     fn data(
         &mut self,
         from: Side,
@@ -370,9 +502,12 @@ impl Conversation {
         let key = self.key;
         let one_sided = !self.sender(from.other()).seen;
         let sender = self.sender_mut(from);
+        // Perhaps its peer has told of it before.
+        let told = sender.told.take().map(|told| told.sequence);
+        let told = told.filter(|told| told.position(number).is_some());
         let sequence = sender
             .sequence
-            .get_or_insert(Sequence::new(number, MID_STREAM_START));
+            .get_or_insert(told.unwrap_or(Sequence::new(number, MID_STREAM_START)));
         let Some(position) = sequence.position(number) else {
             return;
         };

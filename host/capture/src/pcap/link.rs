@@ -117,7 +117,7 @@ pub(super) fn mpls(mut piece: Piece<'_>) -> Option<Piece<'_>> {
     None
 }
 
-fn ppp(piece: Piece<'_>) -> Option<Piece<'_>> {
+pub(super) fn ppp(piece: Piece<'_>) -> Option<Piece<'_>> {
     let piece = if piece.bytes.starts_with(&[0xff, 0x03]) {
         piece.skip(2)?
     } else {

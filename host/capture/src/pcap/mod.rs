@@ -25,6 +25,7 @@ mod segment;
 mod sequence;
 mod source;
 mod tracker;
+mod tunnel;
 
 pub(crate) use input::Opened;
 pub use roles::Perspective;

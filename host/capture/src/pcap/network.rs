@@ -1,11 +1,11 @@
-//! Internet protocol, both versions, and the tunnels in it.
+//! Internet protocol, both versions, down to the segment of TCP in a packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::bytes::{take, u8, u16, u32};
-use super::fragments::{Fragment, Fragments, Whole};
-use super::link::{ethernet, ethertype_payload, ip, mpls};
+use super::fragments::{Datagram, Fragment, Fragments, Whole};
 use super::segment::{Piece, Segment};
+use super::tunnel::{self, Tunnel};
 use crate::event::Nanos;
 
 /// Tunnels in tunnels that are followed.
@@ -15,7 +15,6 @@ const TUNNEL_LIMIT: usize = 8;
 const EXTENSION_LIMIT: usize = 16;
 
 const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// One IP packet, without its header.
 struct Packet<'a> {
@@ -33,37 +32,44 @@ pub(super) fn segment(
     fragments: &mut Fragments,
     act: &mut dyn FnMut(Segment<'_>),
 ) {
-    unwrap(packet, time, fragments, TUNNEL_LIMIT, act);
+    unwrap(packet, time, fragments, Tunnel::NONE, TUNNEL_LIMIT, act);
 }
 
 fn unwrap(
     packet: Piece<'_>,
     time: Nanos,
     fragments: &mut Fragments,
+    tunnel: Tunnel,
     depth: usize,
     act: &mut dyn FnMut(Segment<'_>),
 ) {
     let Some(packet) = parse(packet) else { return };
-    match packet.fragment {
-        Some(fragment) => {
-            let addresses = (packet.source, packet.destination);
-            if let Some(Whole { protocol, bytes }) =
-                fragments.add(addresses, packet.protocol, fragment, packet.payload, time)
-            {
-                let payload = Piece {
-                    bytes: &bytes,
-                    len: bytes.len(),
-                };
-                let packet = Packet {
-                    protocol,
-                    payload,
-                    fragment: None,
-                    ..packet
-                };
-                dispatch(&packet, time, fragments, depth, act);
-            }
-        }
-        None => dispatch(&packet, time, fragments, depth, act),
+    let Some(fragment) = packet.fragment else {
+        dispatch(&packet, time, fragments, tunnel, depth, act);
+        return;
+    };
+    let of = Datagram {
+        source: packet.source,
+        destination: packet.destination,
+        id: fragment.id,
+        // The fragments of one packet of IPv6 may name different headers (RFC 8200).
+        protocol: packet.source.is_ipv4().then_some(packet.protocol),
+        tunnel,
+    };
+    if let Some(Whole { protocol, bytes }) =
+        fragments.add(of, packet.protocol, fragment, packet.payload, time)
+    {
+        let payload = Piece {
+            bytes: &bytes,
+            len: bytes.len(),
+        };
+        let packet = Packet {
+            protocol,
+            payload,
+            fragment: None,
+            ..packet
+        };
+        dispatch(&packet, time, fragments, tunnel, depth, act);
     }
 }
 
@@ -71,25 +77,20 @@ fn dispatch(
     packet: &Packet<'_>,
     time: Nanos,
     fragments: &mut Fragments,
+    tunnel: Tunnel,
     depth: usize,
     act: &mut dyn FnMut(Segment<'_>),
 ) {
     if packet.protocol == TCP {
-        if let Some(segment) = Segment::parse(packet.payload, packet.source, packet.destination) {
+        let ends = (packet.source, packet.destination);
+        if let Some(segment) = Segment::parse(packet.payload, ends.0, ends.1, tunnel) {
             act(segment);
         }
         return;
     }
-    let inner = match packet.protocol {
-        // IP in IP, 6in4.
-        4 | 41 => ip(packet.payload),
-        47 => gre(packet.payload),
-        UDP => udp_tunnel(packet.payload),
-        137 => mpls(packet.payload),
-        _ => None,
-    };
-    if let (Some(inner), Some(depth)) = (inner, depth.checked_sub(1)) {
-        unwrap(inner, time, fragments, depth, act);
+    let inner = tunnel::open(packet.protocol, packet.payload);
+    if let (Some((inner, key)), Some(depth)) = (inner, depth.checked_sub(1)) {
+        unwrap(inner, time, fragments, tunnel.within(key), depth, act);
     }
 }
 
@@ -195,82 +196,4 @@ fn version6(packet: Piece<'_>) -> Option<Packet<'_>> {
         payload,
         fragment,
     })
-}
-
-/// RFC 2784 and 2890; ERSPAN and PPTP's version 1 carry no plain packets.
-fn gre(piece: Piece<'_>) -> Option<Piece<'_>> {
-    let mut bytes = piece.bytes;
-    let flags = u16(&mut bytes)?;
-    let ethertype = u16(&mut bytes)?;
-    if flags & 0x0007 != 0 || flags & 0x4000 != 0 {
-        return None;
-    }
-    let optional = [0x8000, 0x2000, 0x1000]
-        .into_iter()
-        .filter(|flag| flags & flag != 0)
-        .count();
-    let payload = piece.skip(optional.saturating_mul(4).saturating_add(4))?;
-    match ethertype {
-        // ERSPAN type II: eight bytes, then Ethernet. Type III: twelve, and eight more if it says so.
-        0x88be if flags & 0x1000 != 0 => payload.skip(8).and_then(ethernet),
-        0x88be => ethernet(payload),
-        0x22eb => {
-            let platform = payload.bytes.get(11)? & 1 != 0;
-            payload
-                .skip(if platform { 20 } else { 12 })
-                .and_then(ethernet)
-        }
-        _ => ethertype_payload(ethertype, payload),
-    }
-}
-
-fn udp_tunnel(piece: Piece<'_>) -> Option<Piece<'_>> {
-    let mut bytes = piece.bytes;
-    let source = u16(&mut bytes)?;
-    let destination = u16(&mut bytes)?;
-    let payload = piece.skip(8)?;
-    match destination {
-        // VXLAN (RFC 7348), and the port Linux used before there was a number.
-        4789 | 8472 => payload.skip(8).and_then(ethernet),
-        6081 => geneve(payload),
-        2152 => gtp(payload),
-        // MPLS over UDP (RFC 7510)
-        6635 => mpls(payload),
-        _ if source == 2152 => gtp(payload),
-        _ => None,
-    }
-}
-
-/// RFC 8926
-fn geneve(piece: Piece<'_>) -> Option<Piece<'_>> {
-    let mut bytes = piece.bytes;
-    let options = usize::from(u8(&mut bytes)? & 0x3f).saturating_mul(4);
-    u8(&mut bytes)?;
-    let ethertype = u16(&mut bytes)?;
-    ethertype_payload(ethertype, piece.skip(options.saturating_add(8))?)
-}
-
-/// GTP-U (3GPP TS 29.281): a T-PDU carries an IP packet.
-fn gtp(piece: Piece<'_>) -> Option<Piece<'_>> {
-    let [flags, kind, ..] = *piece.bytes.first_chunk::<8>()?;
-    if flags >> 5 != 1 || kind != 0xff {
-        return None;
-    }
-    if flags & 7 == 0 {
-        return piece.skip(8).and_then(ip);
-    }
-    let mut next = *piece.bytes.get(11)?;
-    let mut payload = piece.skip(12)?;
-    for _ in 0..EXTENSION_LIMIT {
-        if flags & 4 == 0 || next == 0 {
-            return ip(payload);
-        }
-        let len = usize::from(*payload.bytes.first()?).saturating_mul(4);
-        if len == 0 {
-            return None;
-        }
-        next = *payload.bytes.get(len.saturating_sub(1))?;
-        payload = payload.skip(len)?;
-    }
-    None
 }

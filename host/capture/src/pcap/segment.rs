@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bytes::{take, u8, u16, u32};
+use super::tunnel::Tunnel;
 
 /// A piece of a captured packet: what was copied of it, and how long it was.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +44,17 @@ pub(super) struct Segment<'a> {
     pub(super) fin: bool,
     pub(super) rst: bool,
     pub(super) payload: Piece<'a>,
+    pub(super) tunnel: Tunnel,
 }
 
 impl<'a> Segment<'a> {
     /// Checksums are not looked at: the card computes them after the capture has seen the packet.
-    pub(super) fn parse(piece: Piece<'a>, source: IpAddr, destination: IpAddr) -> Option<Self> {
+    pub(super) fn parse(
+        piece: Piece<'a>,
+        source: IpAddr,
+        destination: IpAddr,
+        tunnel: Tunnel,
+    ) -> Option<Self> {
         let mut bytes = piece.bytes;
         let source_port = u16(&mut bytes)?;
         let destination_port = u16(&mut bytes)?;
@@ -73,6 +80,7 @@ impl<'a> Segment<'a> {
             fin: flags & 0x01 != 0,
             rst: flags & 0x04 != 0,
             payload,
+            tunnel,
         })
     }
 }
