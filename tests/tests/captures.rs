@@ -2,10 +2,11 @@
 //! bytes are cut.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use wirespan_tests::agent::replay_with;
-use wirespan_tests::{Span, rewrite};
+use wirespan_tests::{Span, process, rewrite, tools};
 
 /// Pieces of at most so many bytes, and the seed of where they are cut.
 const CUTS: [(usize, u64); 6] = [(1, 0), (3, 1), (17, 2), (100, 3), (1_500, 4), (9_000, 5)];
@@ -112,5 +113,74 @@ fn paths_are_named_by_templates_unless_told_otherwise() -> Result<()> {
     assert!(templates > 0);
     let spans = replay_with(&file, &["--no-route-templates"])?;
     assert!(spans.iter().all(|span| span.text("url.template").is_none()));
+    Ok(())
+}
+
+/// What is the same of a span however its bytes came: not its identity, which is that of the file,
+/// nor who the process was, which packets do not say.
+fn essence(spans: &[Span]) -> Vec<String> {
+    let mut lines: Vec<String> = spans
+        .iter()
+        .map(|span| {
+            let mut attributes = span.attributes.clone();
+            attributes.sort_keys();
+            let attributes = serde_json::to_string(&attributes).unwrap_or_default();
+            let times = (
+                span.start_unix_nano,
+                span.request_end_unix_nano,
+                span.response_start_unix_nano,
+                span.end_unix_nano,
+            );
+            let what = (&span.name, &span.kind, &span.status, &span.flags);
+            format!("{what:?} {times:?} {attributes}")
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn captures_written_as_packets_give_the_same_and_wireshark_reads_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for capture in captures()? {
+        let file = folder.path().join("packets.pcapng");
+        let name = file.to_string_lossy().into_owned();
+        let recorded = replay_with(&capture, &["--no-route-templates", "--pcapng", &name])?;
+        let packets = replay_with(&file, &["--no-route-templates"])?;
+        let what = capture.display();
+        let (recorded_lines, packet_lines) = (essence(&recorded), essence(&packets));
+        for (one, other) in recorded_lines.iter().zip(&packet_lines) {
+            assert_eq!(one, other, "{what}");
+        }
+        assert_eq!(recorded.len(), packets.len(), "{what}");
+        // Requests that are whole are told by the dissector too.
+        let requests = process::run(
+            folder.path(),
+            &tools::program("tshark")?,
+            [
+                "-r",
+                &name,
+                "-Y",
+                "http.request",
+                "-T",
+                "fields",
+                "-e",
+                "http.request.method",
+            ],
+            Duration::from_secs(60),
+        )?;
+        assert!(requests.status.success(), "{what}: {}", requests.errors);
+        let whole = |span: &&Span| span.text("http.request.method").is_some();
+        // Each exchange stands in the file once for each end that was recorded; to the dissector the
+        // second is a retransmission.
+        let (seen, told) = (
+            requests.output.lines().count(),
+            recorded.iter().filter(whole).count(),
+        );
+        assert!(
+            seen > 0 && seen <= told && told <= 2 * seen,
+            "{what}: {seen} requests in Wireshark, {told} spans"
+        );
+    }
     Ok(())
 }

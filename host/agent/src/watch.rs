@@ -3,14 +3,14 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource, features};
 use wirespan_capture::recording::{RecordingWriter, Totals};
-use wirespan_capture::{Progress, Source, Verdict};
+use wirespan_capture::{Clock, Nanos, PcapngWriter, Progress, SocketEvent, Source, Verdict};
 use wirespan_sink::{JsonLines, SinkHandle, spawn};
 use wirespan_sink_nats::{NatsConfig, NatsSink};
 use wirespan_sink_terminal::TerminalSink;
@@ -175,14 +175,59 @@ fn host_name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// `wirespan record`: everything that passes, into a file.
+/// What `wirespan record` writes; at least one.
+#[derive(Clone, Debug, Default)]
+pub struct RecordFiles {
+    pub recording: Option<PathBuf>,
+    /// Packets made up of the same.
+    pub pcapng: Option<PathBuf>,
+}
+
+struct Writers {
+    recording: Option<RecordingWriter>,
+    packets: Option<PcapngWriter>,
+}
+
+impl Writers {
+    fn create(files: &RecordFiles, clock: Clock) -> Result<Self, AgentError> {
+        let recording = files.recording.as_ref();
+        let packets = files.pcapng.as_ref();
+        Ok(Self {
+            recording: recording
+                .map(|path| RecordingWriter::create(path, clock))
+                .transpose()?,
+            packets: packets
+                .map(|path| PcapngWriter::create(path, clock))
+                .transpose()?,
+        })
+    }
+
+    fn write(&mut self, events: &[SocketEvent], watermark: Nanos) -> Result<(), AgentError> {
+        if let Some(recording) = &mut self.recording {
+            recording.write(events)?;
+            recording.set_watermark(watermark);
+        }
+        if let Some(packets) = &mut self.packets {
+            packets.write(events)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Totals, AgentError> {
+        let recording = self.recording.map(RecordingWriter::finish).transpose()?;
+        let packets = self.packets.map(PcapngWriter::finish).transpose()?;
+        Ok(recording.or(packets).unwrap_or_default())
+    }
+}
+
+/// `wirespan record`: everything that passes, into files.
 ///
 /// # Errors
 /// When the capture or the file cannot be opened, or the file cannot be written.
 pub fn record(
     config: &Config,
     artefacts: &Artefacts,
-    path: &Path,
+    files: &RecordFiles,
     duration: Option<Duration>,
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
@@ -191,7 +236,7 @@ pub fn record(
     let mut live = live_config(config, artefacts)?;
     live.copy_all = true;
     let (mut source, report) = LiveSource::open(&live)?;
-    let mut writer = RecordingWriter::create(path, source.clock())?;
+    let mut writer = Writers::create(files, source.clock())?;
     let mut filter = Filter::new(&config.capture, None);
     ready(&Started {
         report,
@@ -213,8 +258,7 @@ pub fn record(
         };
         let progress = source.poll(wait, &mut events)?;
         events.retain(|event| filter.admits(event, |key| verdicts.set(key, Verdict::Ignored)));
-        writer.write(&events)?;
-        writer.set_watermark(source.watermark());
+        writer.write(&events, source.watermark())?;
         events.clear();
         if stopping {
             last_rounds = last_rounds.saturating_sub(1);
@@ -224,5 +268,5 @@ pub fn record(
         }
     }
     drop(source);
-    Ok(writer.finish()?)
+    writer.finish()
 }

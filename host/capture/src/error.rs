@@ -9,7 +9,7 @@ pub enum CaptureError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("cannot write {path}: {source}; choose another place with -o, or make room")]
+    #[error("cannot write {path}: {source}; choose another place, or make room")]
     Write {
         path: PathBuf,
         source: std::io::Error,

@@ -91,3 +91,29 @@ pub trait Source {
     /// handed out so far. Live: now, less what may still lie in the rings.
     fn watermark(&self) -> Nanos;
 }
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        events: &mut Vec<SocketEvent>,
+    ) -> Result<Progress, CaptureError> {
+        (**self).poll(wait, events)
+    }
+
+    fn clock(&self) -> Clock {
+        (**self).clock()
+    }
+
+    fn verdicts(&self) -> Arc<dyn Verdicts> {
+        (**self).verdicts()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        (**self).warnings()
+    }
+
+    fn watermark(&self) -> Nanos {
+        (**self).watermark()
+    }
+}

@@ -118,10 +118,14 @@ pub(crate) struct Run {
 }
 
 #[derive(Debug, Args)]
+#[group(id = "files", required = true, multiple = true, args = ["output", "pcapng"])]
 pub(crate) struct Record {
-    /// The file to write; it will hold plaintext and is readable by its owner only
+    /// The recording to write; it will hold plaintext and is readable by its owner only
     #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
+    /// Write packets for Wireshark, TLS as plaintext; they are made up of what sockets carried
+    #[arg(long, value_name = "FILE")]
+    pub pcapng: Option<PathBuf>,
     #[command(flatten)]
     pub narrow: Narrow,
     /// Stop after so many seconds [default: when interrupted]
@@ -142,6 +146,9 @@ pub(crate) struct Replay {
     /// Only spans of this protocol
     #[arg(long, value_name = "NAME")]
     pub protocol: Vec<String>,
+    /// Also write packets for Wireshark, TLS as plaintext; they are made up of what sockets carried
+    #[arg(long, value_name = "FILE")]
+    pub pcapng: Option<PathBuf>,
     /// From which end the spans of a packet capture are seen
     #[arg(long, value_enum, default_value = "server")]
     pub perspective: Perspective,

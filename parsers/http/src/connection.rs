@@ -23,8 +23,6 @@ pub(crate) struct Lane {
     pub(crate) turn: u64,
     /// Up to where the lane was shown.
     pub(crate) seen: u64,
-    /// Any of its bytes was: not so where a capture has one direction only.
-    pub(crate) shown: bool,
     /// How often a message was looked for where none was.
     pub(crate) failed_starts: u8,
     /// Where the message being read began.
@@ -107,7 +105,6 @@ impl Lane {
             candidate: true,
             turn: 0,
             seen: 0,
-            shown: false,
             failed_starts: 0,
             started: 0,
             position: 0,
@@ -182,9 +179,7 @@ impl Parser for Http {
     fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
         self.report_overdue(input.time_at(input.position()), cx);
         let mut at = input.position();
-        let lane = self.lane(side);
-        lane.seen = input.end();
-        lane.shown = true;
+        self.lane(side).seen = input.end();
         let step = loop {
             let step = self.step(side, &input, &mut at, cx);
             if step == Step::Done {

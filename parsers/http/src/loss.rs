@@ -181,9 +181,6 @@ impl Http {
                     none if none == Flags::empty() => Flags::GAP,
                     missed => missed,
                 });
-                if !self.server.shown {
-                    exchange.flag(Flags::NO_RESPONSE);
-                }
             }
             exchange.end = exchange.end.max(exchange.request_end).max(exchange.start);
             self.report(exchange, cx);
@@ -269,7 +266,6 @@ impl Http {
             if exchange.response == Message::Awaited {
                 if exchange.flags.bits() & Flags::GAP.bits() == 0
                     || self.server.state != State::Seek
-                    || !self.server.shown
                 {
                     exchange.flag(Flags::NO_RESPONSE);
                 }

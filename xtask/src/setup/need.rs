@@ -127,6 +127,13 @@ pub(crate) const NEEDS: &[Need] = &[
         check: Check::Works("node", &["-e", "require('http2')"]),
     },
     Need {
+        name: "tshark",
+        why: "reads the packets that recordings are turned into, as Wireshark does",
+        packages: &["tshark"],
+        purposes: &[Purpose::Test],
+        check: Check::Works("tshark", &["--version"]),
+    },
+    Need {
         name: "wrk",
         why: "makes the load of the benchmarks and of one test",
         packages: &["wrk"],

@@ -10,8 +10,9 @@ use super::sequence::{MID_STREAM_START, Sequence};
 use super::tunnel::Tunnel;
 use crate::event::{
     Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos,
-    Open, Role, SocketEvent, Transport,
+    Open, Role, Secured, SocketEvent, Transport,
 };
+use crate::synthetic::{Content, Origin};
 
 /// A reset whose number is farther from what its sender has sent is not one of this connection
 /// (RFC 5961 asks for an exact match; captures lose packets).
@@ -106,6 +107,8 @@ pub(super) struct Conversation {
     perspective: Perspective,
     /// In which it was seen.
     tunnels: Vec<Tunnel>,
+    /// Wirespan wrote the file: what it saw, and at which end.
+    made: Option<(Origin, Side)>,
     /// The observed end, once the connection was announced.
     observed: Option<Side>,
     /// Time of the first packet, and of the latest.
@@ -127,7 +130,7 @@ impl Conversation {
         key: ConnectionKey,
         ends: (SocketAddr, SocketAddr),
         perspective: Perspective,
-        tunnel: Tunnel,
+        first: &Segment<'_>,
         now: Nanos,
     ) -> Self {
         Self {
@@ -136,7 +139,16 @@ impl Conversation {
             high: Sender::new(ends.1),
             client: None,
             perspective,
-            tunnels: vec![tunnel],
+            tunnels: vec![first.tunnel],
+            made: first.made.map(|made| {
+                let from = if first.source == ends.0 {
+                    Side::Low
+                } else {
+                    Side::High
+                };
+                let observed = if made.outbound { from } else { from.other() };
+                (made.origin, observed)
+            }),
             observed: None,
             since: now,
             last_time: now,
@@ -181,6 +193,9 @@ impl Conversation {
     /// can have a key for each direction, and a capture can show what is in a tunnel outside of it
     /// too. Networks of different keys have nothing in common.
     pub(super) fn is_seen_elsewhere(&self, from: Side, segment: &Segment<'_>) -> bool {
+        if self.made.is_some() {
+            return false;
+        }
         let (own, peer) = (self.sender(from), self.sender(from.other()));
         let near = |sender: &Sender, number: u32| {
             let position = sender.sequence.and_then(|known| {
@@ -405,6 +420,11 @@ impl Conversation {
             return;
         }
         let highest = sequence.highest();
+        if position > highest && self.made.is_some() {
+            self.pass_over(to, position, now, events);
+            return;
+        }
+        let sender = self.sender_mut(to);
         if position > highest {
             // One more than was captured is an end that was not.
             if position.saturating_sub(highest) == 1 {
@@ -439,6 +459,38 @@ impl Conversation {
         }
     }
 
+    /// In a file that Wirespan wrote an acknowledgement tells, when it passed, of what was not
+    /// captured.
+    fn pass_over(&mut self, to: Side, position: u64, now: Nanos, events: &mut Vec<SocketEvent>) {
+        let (key, layer) = (self.key, self.layer());
+        let direction = self.direction(to);
+        let sender = self.sender_mut(to);
+        let Some(sequence) = &mut sender.sequence else {
+            return;
+        };
+        let highest = sequence.highest();
+        let len = position.saturating_sub(highest);
+        if let Ok(step) = u32::try_from(len) {
+            sequence.advance_by(step);
+        }
+        if sender.contiguous >= highest {
+            sender.contiguous = position;
+        }
+        if let Some(direction) = direction {
+            events.push(SocketEvent::Data(Data {
+                key,
+                direction,
+                layer,
+                position: highest,
+                len,
+                bytes: Bytes::new(),
+                entry: now,
+                exit: now,
+                missing: Missing::Packet,
+            }));
+        }
+    }
+
     /// Nothing of `to` was captured, not even how it began: what it sent is a gap, from the first
     /// acknowledgement on.
     fn acknowledge_unseen(
@@ -448,7 +500,7 @@ impl Conversation {
         now: Nanos,
         events: &mut Vec<SocketEvent>,
     ) {
-        let key = self.key;
+        let (key, layer) = (self.key, self.layer());
         let direction = self.direction(to);
         let told = self.sender_mut(to).told.get_or_insert(Told {
             since: now,
@@ -481,7 +533,7 @@ impl Conversation {
         events.push(SocketEvent::Data(Data {
             key,
             direction,
-            layer: Layer::Socket,
+            layer,
             position: highest,
             len,
             bytes: Bytes::new(),
@@ -499,7 +551,7 @@ impl Conversation {
         now: Nanos,
         events: &mut Vec<SocketEvent>,
     ) {
-        let key = self.key;
+        let (key, layer) = (self.key, self.layer());
         let one_sided = !self.sender(from.other()).seen;
         let sender = self.sender_mut(from);
         // Perhaps its peer has told of it before.
@@ -559,7 +611,7 @@ impl Conversation {
         events.push(SocketEvent::Data(Data {
             key,
             direction,
-            layer: Layer::Socket,
+            layer,
             position,
             len: len as u64,
             // A copy: the buffer it lies in holds many packets.
@@ -604,6 +656,13 @@ impl Conversation {
         }
     }
 
+    fn layer(&self) -> Layer {
+        match self.made.map(|(origin, _)| origin.content) {
+            Some(Content::Plaintext | Content::Unknown) => Layer::Plaintext,
+            Some(Content::Tcp | Content::Unix) | None => Layer::Socket,
+        }
+    }
+
     /// Direction of what `from` sends, once the connection was announced.
     fn direction(&self, from: Side) -> Option<Direction> {
         let observed = self.observed?;
@@ -624,26 +683,51 @@ impl Conversation {
             || guess_server(self.low.address, self.high.address),
             Side::other,
         );
-        let (observed, role) = match self.perspective {
-            Perspective::Server => (server, Role::Server),
-            Perspective::Client => (server.other(), Role::Client),
+        let observed = match (self.made, self.perspective) {
+            (Some((_, observed)), _) => observed,
+            (None, Perspective::Server) => server,
+            (None, Perspective::Client) => server.other(),
+        };
+        let role = if observed == server {
+            Role::Server
+        } else {
+            Role::Client
         };
         self.observed = Some(observed);
+        let made_up = self.made.is_some_and(|(origin, _)| origin.is_made_up());
+        let address = |side: Side| Some(self.sender(side).address).filter(|_| !made_up);
         let start = |side: Side| self.sender(side).initial.map(|_| 0);
         let lacks = |side: Side| self.sender(side).initial.is_none() && self.sender(side).seen;
         events.push(SocketEvent::Open(Box::new(Open {
             key: self.key,
             time: self.since.min(now),
-            transport: Transport::Tcp,
-            local: Some(self.sender(observed).address),
-            remote: Some(self.sender(observed.other()).address),
-            role: self.client.map(|_| role),
+            transport: match self.made.map(|(origin, _)| origin.content) {
+                Some(Content::Unix) => Transport::Unix,
+                Some(Content::Unknown) => Transport::Unknown,
+                Some(Content::Tcp | Content::Plaintext) | None => Transport::Tcp,
+            },
+            local: address(observed),
+            remote: address(observed.other()),
+            role: match self.made {
+                Some((origin, _)) => origin.end.role(),
+                None => self.client.map(|_| role),
+            },
             positions: [start(observed), start(observed.other())],
             mid_stream: lacks(Side::Low) || lacks(Side::High),
             process: None,
             cgroup_id: 0,
             network_namespace: 0,
         })));
+        if self.layer() == Layer::Plaintext {
+            let mid_stream = lacks(Side::Low) || lacks(Side::High);
+            let position = |side| start(side).unwrap_or(MID_STREAM_START);
+            events.push(SocketEvent::Secured(Secured {
+                key: self.key,
+                time: self.since.min(now),
+                positions: [position(observed), position(observed.other())],
+                mid_stream,
+            }));
+        }
         let direction = |side: Side| {
             if side == observed {
                 Direction::Sent

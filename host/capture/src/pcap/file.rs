@@ -3,6 +3,7 @@
 use super::bytes::{Order, take};
 use super::input::Input;
 use crate::event::Nanos;
+use crate::synthetic::{APPLICATION, Origin};
 
 /// No packet and no block is longer than this: libpcap's own limit is 256 KiB, other tools wrote
 /// up to some MiB. A file that claims more is damaged there.
@@ -39,6 +40,16 @@ pub(super) struct Packet<'a> {
     pub(super) bytes: &'a [u8],
     /// Length on the wire.
     pub(super) len: usize,
+    /// Wirespan made it up.
+    pub(super) made: Option<Made>,
+}
+
+/// What a packet that Wirespan made up says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    pub(super) origin: Origin,
+    /// The observed end sent it.
+    pub(super) outbound: bool,
 }
 
 /// Why there are no more packets.
@@ -78,6 +89,8 @@ impl Classic {
 
 #[derive(Clone, Copy, Debug)]
 struct Interface {
+    /// One of those of a file that Wirespan wrote.
+    origin: Option<Origin>,
     link_type: u16,
     snap_len: usize,
     /// Units of a timestamp in a second.
@@ -88,7 +101,24 @@ struct Interface {
 enum State {
     Start,
     Classic(Classic, u16),
-    Ng(Order, Vec<Interface>),
+    Ng(Section),
+}
+
+struct Section {
+    order: Order,
+    interfaces: Vec<Interface>,
+    /// Wirespan wrote it.
+    is_own: bool,
+}
+
+impl Section {
+    fn new(order: Order) -> Self {
+        Self {
+            order,
+            interfaces: Vec::new(),
+            is_own: false,
+        }
+    }
 }
 
 /// Reads packets one after the other.
@@ -128,7 +158,7 @@ impl PacketFile {
                 Ok(None)
             }
             State::Classic(classic, link_type) => self.classic(classic, link_type).map(Some),
-            State::Ng(order, _) => self.block(order),
+            State::Ng(Section { order, .. }) => self.block(order),
         }
     }
 
@@ -144,7 +174,7 @@ impl PacketFile {
     fn start(&mut self) -> Result<(), Stop> {
         let mut bytes = self.input.want(24);
         if bytes.starts_with(&SECTION) {
-            self.state = State::Ng(Order::Little, Vec::new());
+            self.state = State::Ng(Section::new(Order::Little));
             return Ok(());
         }
         let Some(magic) = bytes.first_chunk::<4>().copied() else {
@@ -199,6 +229,7 @@ impl PacketFile {
             link_type,
             bytes,
             len,
+            made: None,
         })
     }
 
@@ -212,7 +243,7 @@ impl PacketFile {
                 return Err(Stop::CutOff);
             }
             let order = section_order(start).ok_or(Stop::Damaged("a section has no byte order"))?;
-            self.state = State::Ng(order, Vec::new());
+            self.state = State::Ng(Section::new(order));
             order
         } else {
             order
@@ -228,18 +259,23 @@ impl PacketFile {
         self.held = total.next_multiple_of(4);
         let all = self.input.want(self.held);
         let body = all.get(8..total.saturating_sub(4)).ok_or(Stop::CutOff)?;
-        let State::Ng(_, interfaces) = &mut self.state else {
+        let State::Ng(section) = &mut self.state else {
             return Ok(None);
         };
+        if kind == u32::from_be_bytes(SECTION) {
+            section.is_own = is_own(order, body);
+            return Ok(None);
+        }
         if kind == 1 {
-            if let Some(interface) = interface(order, body)
-                && interfaces.len() < INTERFACE_LIMIT
+            if let Some(mut interface) = interface(order, body)
+                && section.interfaces.len() < INTERFACE_LIMIT
             {
-                interfaces.push(interface);
+                interface.origin = interface.origin.filter(|_| section.is_own);
+                section.interfaces.push(interface);
             }
             return Ok(None);
         }
-        let Some(found) = packet(order, kind, body, interfaces) else {
+        let Some(found) = packet(order, kind, body, &section.interfaces) else {
             return Ok(None);
         };
         let time = found.time.unwrap_or(self.last_time);
@@ -249,6 +285,7 @@ impl PacketFile {
             link_type: found.link_type,
             bytes: found.bytes,
             len: found.len,
+            made: found.made,
         }))
     }
 }
@@ -271,36 +308,56 @@ fn interface(order: Order, mut body: &[u8]) -> Option<Interface> {
         usize::try_from(snap_len).unwrap_or(usize::MAX)
     };
     let mut interface = Interface {
+        origin: None,
         link_type,
         snap_len,
         units: 1_000_000,
         offset_seconds: 0,
     };
+    options(order, body, |code, mut value| match code {
+        // if_name
+        2 => interface.origin = Origin::from_name(value),
+        // if_tsresol: a power of ten, or of two when the highest bit is set.
+        9 => {
+            if let Some(resolution) = value.first() {
+                let exponent = u32::from(resolution & 0x7f);
+                let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+                interface.units = base.checked_pow(exponent).unwrap_or(u128::MAX).max(1);
+            }
+        }
+        // if_tsoffset
+        14 => interface.offset_seconds = order.i64(&mut value).unwrap_or_default(),
+        _ => {}
+    });
+    Some(interface)
+}
+
+/// Gives each option of a block to `act`: its code and its value.
+fn options<'a>(order: Order, mut body: &'a [u8], mut act: impl FnMut(u16, &'a [u8])) {
     while let Some((code, len)) = order.u16(&mut body).zip(order.u16(&mut body)) {
         let len = usize::from(len);
-        let Some(mut value) = take(&mut body, len) else {
+        let Some(value) = take(&mut body, len) else {
             break;
         };
-        match code {
-            0 => break,
-            // if_tsresol: a power of ten, or of two when the highest bit is set.
-            9 => {
-                if let Some(resolution) = value.first() {
-                    let exponent = u32::from(resolution & 0x7f);
-                    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
-                    interface.units = base.checked_pow(exponent).unwrap_or(u128::MAX).max(1);
-                }
-            }
-            // if_tsoffset
-            14 => interface.offset_seconds = order.i64(&mut value).unwrap_or_default(),
-            _ => {}
+        if code == 0 {
+            break;
         }
+        act(code, value);
         let padding = len.next_multiple_of(4).saturating_sub(len);
         if take(&mut body, padding).is_none() {
             break;
         }
     }
-    Some(interface)
+}
+
+/// Whether the program that wrote a section says that it is this one.
+fn is_own(order: Order, body: &[u8]) -> bool {
+    let mut own = false;
+    // Byte order, version and length of the section come first.
+    options(order, body.get(16..).unwrap_or_default(), |code, value| {
+        own |= code == 4 && value.starts_with(APPLICATION.as_bytes());
+    });
+    own
 }
 
 struct Found<'a> {
@@ -308,6 +365,7 @@ struct Found<'a> {
     link_type: u16,
     bytes: &'a [u8],
     len: usize,
+    made: Option<Made>,
 }
 
 /// The packet in a block: enhanced (6), simple (3) or the obsolete one (2).
@@ -336,6 +394,7 @@ fn packet<'a>(
             link_type: interface.link_type,
             bytes,
             len,
+            made: None,
         });
     }
     let time = u128::from(order.u32(&mut body)?) << 32 | u128::from(order.u32(&mut body)?);
@@ -347,11 +406,21 @@ fn packet<'a>(
             .checked_div(interface.units)?,
     )
     .unwrap_or(u64::MAX);
+    let made = interface.origin.map(|origin| {
+        let mut outbound = false;
+        let rest = body.get(captured.next_multiple_of(4)..).unwrap_or_default();
+        // epb_flags: the lowest bits are the direction.
+        options(order, rest, |code, mut value| {
+            outbound |= code == 2 && order.u32(&mut value).is_some_and(|flags| flags & 3 == 2);
+        });
+        Made { origin, outbound }
+    });
     let nanos = nanos.saturating_add_signed(interface.offset_seconds.saturating_mul(1_000_000_000));
     Some(Found {
         time: Some(nanos),
         link_type: interface.link_type,
         bytes,
         len: len.max(bytes.len()),
+        made,
     })
 }

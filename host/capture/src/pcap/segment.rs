@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bytes::{take, u8, u16, u32};
+use super::file::Made;
 use super::tunnel::Tunnel;
 
 /// A piece of a captured packet: what was copied of it, and how long it was.
@@ -45,6 +46,7 @@ pub(super) struct Segment<'a> {
     pub(super) rst: bool,
     pub(super) payload: Piece<'a>,
     pub(super) tunnel: Tunnel,
+    pub(super) made: Option<Made>,
 }
 
 impl<'a> Segment<'a> {
@@ -81,6 +83,14 @@ impl<'a> Segment<'a> {
             rst: flags & 0x04 != 0,
             payload,
             tunnel,
+            made: None,
         })
+    }
+
+    /// It is of a file that Wirespan wrote, in which the ends of one connection, and its ciphertext
+    /// and its plaintext, are connections of their own.
+    pub(super) fn made_by_us(&mut self, made: Made) {
+        self.tunnel = Tunnel::interface(made.origin.interface());
+        self.made = Some(made);
     }
 }

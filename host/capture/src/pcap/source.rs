@@ -106,7 +106,11 @@ impl Source for PcapSource {
             match carried(packet.link_type, frame) {
                 Carried::Ip(ip) => {
                     let (tracker, time) = (&mut self.tracker, packet.time);
-                    network::segment(ip, time, &mut self.fragments, &mut |segment| {
+                    let made = packet.made;
+                    network::segment(ip, time, &mut self.fragments, &mut |mut segment| {
+                        if let Some(made) = made {
+                            segment.made_by_us(made);
+                        }
                         tracker.segment(&segment, time, events);
                     });
                 }

@@ -133,7 +133,7 @@ impl Tracker {
         };
         self.opened = self.opened.saturating_add(1);
         self.len = self.len.saturating_add(1);
-        let conversation = Conversation::new(key, ends, self.perspective, segment.tunnel, now);
+        let conversation = Conversation::new(key, ends, self.perspective, segment, now);
         self.table.entry(ends).or_default().push(conversation);
         key.generation
     }

@@ -20,6 +20,11 @@ impl Tunnel {
     /// None, or none with a key.
     pub(super) const NONE: Self = Self(0);
 
+    /// An interface of a file that Wirespan wrote.
+    pub(super) fn interface(number: u32) -> Self {
+        Self::NONE.within(Some(Key { kind: 0, number }))
+    }
+
     /// That of what comes through one with this key in this one.
     pub(super) fn within(self, key: Option<Key>) -> Self {
         let Some(Key { kind, number }) = key else {

@@ -1,8 +1,7 @@
 //! Writes a recording.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{BLOCK_BYTES, EVENT_BYTES, Entry, FRAME_LIMIT, Frame, Kind, file_header};
 use crate::error::CaptureError;
 use crate::event::{Data, Nanos, SocketEvent};
+use crate::private_file;
 use crate::source::Clock;
 
 /// A crash costs at most what came within this.
@@ -53,22 +53,7 @@ impl RecordingWriter {
             path: path.to_owned(),
             source,
         };
-        match fs::symlink_metadata(path) {
-            Ok(found) if found.is_file() => fs::remove_file(path).map_err(failed)?,
-            Ok(_) => {
-                let reason = "it exists and is no regular file; a recording holds plaintext and is not sent through links or devices";
-                return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, reason)));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        // O_EXCL: fails on whatever somebody put there in between, links included.
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
+        let mut file = private_file::create(path)?;
         let header = file_header(clock).map_err(|error| failed(io::Error::other(error)))?;
         file.write_all(&header).map_err(failed)?;
         Ok(Self {

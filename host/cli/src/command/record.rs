@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use wirespan_agent::{Artefacts, Config, record as agent_record};
+use wirespan_agent::{Artefacts, Config, RecordFiles, record as agent_record};
 
 use crate::arguments::Record;
 use crate::command::run::{narrow, say, started};
@@ -14,26 +14,32 @@ pub(crate) fn record(arguments: Record) -> Result<()> {
     let mut config = Config::load(arguments.narrow.config.as_deref())?;
     narrow(&mut config, arguments.narrow);
     let stop = stop::on_signals()?;
-    let path = arguments.output;
+    let files = RecordFiles {
+        recording: arguments.output,
+        pcapng: arguments.pcapng,
+    };
+    let names: Vec<String> = [&files.recording, &files.pcapng]
+        .into_iter()
+        .flatten()
+        .map(|path| path.display().to_string())
+        .collect();
+    let names = names.join(" and ");
     let totals = agent_record(
         &config,
         &Artefacts::new(EMBEDDED),
-        &path,
+        &files,
         arguments.duration.map(Duration::from_secs),
         &stop,
         |what| {
             say(&format!(
-                "{} will hold plaintext, passwords and tokens included; only its owner can read it",
-                path.display()
+                "{names} will hold plaintext, passwords and tokens included; only the owner can read it",
             ));
             started(what);
         },
     )?;
     say(&format!(
-        "{}: {} events, {} bytes",
-        path.display(),
-        totals.events,
-        totals.bytes
+        "{names}: {} events, {} bytes",
+        totals.events, totals.bytes
     ));
     Ok(())
 }
