@@ -2,7 +2,7 @@
 //! against. Unary calls whose fields do not repeat: each has its own path, request id and trace,
 //! so that the header tables churn; texts are Huffman-coded, as clients send them.
 //!
-//! `cargo run --release -p wirespan-parser-grpc --example throughput`
+//! `cargo run --release -p wirespan-parser-grpc --example throughput [CONNECTIONS]`
 
 #[expect(dead_code, reason = "this program uses a part")]
 #[path = "../tests/wire/mod.rs"]
@@ -16,19 +16,21 @@ use wirespan_sdk::Side;
 use wirespan_sdk::bindings::wirespan::parser::types::{Cause, Event, EventKind};
 use wirespan_sdk::driver::Driver;
 
-/// Connections, each with the same calls one after the other.
-const CONNECTIONS: usize = 40;
+/// Connections, each with the same calls one after the other; one is enough to count instructions.
+const CONNECTIONS: u64 = 40;
 const CALLS: u32 = 20_000;
 /// Calls of one connection in a batch: a chunk for the request, a chunk for the response.
 const BATCH: usize = 32;
 
 fn main() {
     let calls = conversation();
+    let connections = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let connections: u64 = connections.unwrap_or(CONNECTIONS);
     let size = calls.iter().map(|(a, b)| a.len() + b.len()).sum::<usize>() / calls.len();
     // The best of all: this is to tell the code, not what else the machine does.
     let (mut spans, mut best) = (0usize, u128::MAX);
     let mut driver = Driver::<Http2>::default();
-    for conn in 0..CONNECTIONS as u64 {
+    for conn in 0..connections {
         driver.process(
             vec![event(conn, EventKind::Open, Side::Client, 0, 0, 0)],
             Vec::new(),
@@ -59,7 +61,11 @@ fn main() {
         }
         best = best.min(nanos);
     }
-    assert_eq!(spans, CONNECTIONS * calls.len(), "every call is a span");
+    assert_eq!(
+        spans as u64,
+        connections * calls.len() as u64,
+        "every call is a span"
+    );
     let each = best as f64 / calls.len() as f64;
     println!(
         "native: {:.0} calls/s, {each:.0} ns each of {size} bytes",

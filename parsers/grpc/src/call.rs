@@ -2,7 +2,7 @@
 
 use wirespan_sdk::{Flags, Side};
 
-use crate::head::{Content, GrpcStatus, Head};
+use crate::head::{Content, GrpcStatus, Head, Kept};
 use crate::limits::UNFINISHED_AFTER;
 use crate::message::Messages;
 
@@ -48,14 +48,35 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content: Content,
     pub(crate) grpc_status: GrpcStatus,
-    /// What it said of its outcome and its encoding, wherever it did.
-    pub(crate) text: Head,
+    /// What it said of its outcome and its encoding, wherever it did last.
+    pub(crate) message: Option<Vec<u8>>,
+    pub(crate) encoding: Option<Vec<u8>>,
     /// Fields of it could not be resolved: what was not seen may have been there.
     pub(crate) unknown: bool,
     /// It ended with fields instead of DATA.
     pub(crate) trailers: bool,
     /// DATA came since its first fields.
     pub(crate) data: bool,
+}
+
+impl Answer {
+    /// Takes what a block says of outcome and encoding.
+    pub(crate) fn take_texts(&mut self, head: &Head) {
+        for (text, kept) in [
+            (&mut self.message, Kept::GrpcMessage),
+            (&mut self.encoding, Kept::GrpcEncoding),
+        ] {
+            if head.has(kept) {
+                *text = head.get(kept).map(<[u8]>::to_vec);
+            }
+        }
+    }
+
+    /// Bytes of text that are kept for it.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let len = |text: &Option<Vec<u8>>| text.as_ref().map_or(0, Vec::len);
+        len(&self.message).saturating_add(len(&self.encoding))
+    }
 }
 
 /// A request and its response. Times are 0 where not seen.

@@ -9,7 +9,7 @@ use crate::call::Calls;
 use crate::emit::Scene;
 use crate::lane::{Lane, State};
 use crate::unseen::Unseen;
-use crate::{fields, recognise};
+use crate::{fields, recognise, spare};
 
 /// What a step on a lane came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,7 @@ impl Parser for Http2 {
     }
 
     fn evict(&mut self) {
+        spare::drop_all();
         self.calls.shrink();
         self.client.decoder.shrink();
         self.server.decoder.shrink();

@@ -82,7 +82,7 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     if let Some(encoding) = call.head.get(Kept::GrpcEncoding) {
         span.text(REQUEST_ENCODING, encoding);
     }
-    if let Some(encoding) = call.answer.text.get(Kept::GrpcEncoding) {
+    if let Some(encoding) = &call.answer.encoding {
         span.text(RESPONSE_ENCODING, encoding);
     }
     if let Some(nanos) = call.head.timeout {
@@ -90,8 +90,8 @@ fn emit_grpc(call: &Call, scene: Scene, cx: &mut Context<'_>) {
     }
     if let Some(message) = call
         .answer
-        .text
-        .get(Kept::GrpcMessage)
+        .message
+        .as_ref()
         .filter(|message| !message.is_empty())
     {
         span.text(GRPC_MESSAGE, &percent_decoded(message));
@@ -322,16 +322,24 @@ fn known_method(method: &[u8]) -> Option<&'static str> {
 
 /// `host`, `host:port` or `[address]:port`, without the credentials before an `@`.
 fn server(span: &mut SpanBuilder<'_>, authority: &[u8]) {
-    let authority = authority.rsplit(|&b| b == b'@').next().unwrap_or_default();
-    let colon = authority.iter().rposition(|&b| b == b':');
-    let bracket = authority.iter().rposition(|&b| b == b']');
-    let (host, port) = match colon {
-        Some(at) if bracket.is_none_or(|bracket| bracket < at) => (
-            authority.get(..at).unwrap_or_default(),
-            authority.get(at.saturating_add(1)..).unwrap_or_default(),
-        ),
-        _ => (authority, &[][..]),
+    // From the end, where the port is: most often only a few bytes are looked at.
+    let digits = authority.iter().rev().take_while(|b| b.is_ascii_digit());
+    let (before, digits) = authority.split_at(authority.len().saturating_sub(digits.count()));
+    let (host, port) = match before.strip_suffix(b":") {
+        Some(host) => (host, port(digits)),
+        // What is behind a colon here is no port; an address in brackets has colons of its own.
+        None if before.ends_with(b"]") && digits.is_empty() => (before, None),
+        None => {
+            let colon = authority
+                .iter()
+                .rposition(|&b| matches!(b, b':' | b']' | b'@'));
+            match colon.and_then(|at| authority.split_at_checked(at)) {
+                Some((host, [b':', ..])) => (host, None),
+                _ => (authority, None),
+            }
+        }
     };
+    let host = host.rsplit(|&b| b == b'@').next().unwrap_or_default();
     let host = host
         .strip_prefix(b"[")
         .and_then(|host| host.strip_suffix(b"]"))
@@ -339,12 +347,17 @@ fn server(span: &mut SpanBuilder<'_>, authority: &[u8]) {
     if !host.is_empty() {
         span.text(SERVER_ADDRESS, host);
     }
-    if let Some(port) = str::from_utf8(port)
-        .ok()
-        .and_then(|port| port.parse::<u16>().ok())
-    {
+    if let Some(port) = port {
         span.integer(SERVER_PORT, i64::from(port));
     }
+}
+
+fn port(digits: &[u8]) -> Option<u16> {
+    let number = digits.iter().try_fold(0u16, |port, byte| {
+        let digit = u16::from(byte.checked_sub(b'0')?);
+        port.checked_mul(10)?.checked_add(digit)
+    });
+    number.filter(|_| !digits.is_empty())
 }
 
 /// Names of the status codes of gRPC.

@@ -1,6 +1,7 @@
 //! What a header block says of an exchange.
 
 use crate::hpack::{Field, Name, Sink, Value};
+use crate::spare;
 
 /// The fields whose text is kept.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +23,24 @@ const KEPT: usize = 9;
 /// Those that only a request has.
 const OF_REQUESTS: [Kept; 4] = [Kept::Method, Kept::Path, Kept::Scheme, Kept::Authority];
 
-/// What is known of a field whose text is kept.
-#[derive(Clone, Copy, Debug, Default)]
-enum Slot {
-    #[default]
-    Absent,
-    /// Where its text lies.
-    Known { at: u32, len: u32 },
+/// What is known of a field whose text is kept: where that lies. A header block is far below 4 GiB,
+/// so that the largest lengths are free for the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    at: u32,
+    len: u32,
+}
+
+impl Slot {
+    const ABSENT: Self = Self {
+        at: 0,
+        len: u32::MAX,
+    };
     /// It was there, but what it says is not known: too long, or said twice and differently.
-    Unclear,
+    const UNCLEAR: Self = Self {
+        at: 0,
+        len: u32::MAX - 1,
+    };
 }
 
 /// What `content-type` says.
@@ -57,11 +67,8 @@ pub(crate) enum GrpcStatus {
 /// first.
 const PSEUDO_FIELDS: u32 = 4;
 
-/// Room that most requests need for their texts.
-const TEXT_ROOM: usize = 160;
-
 /// The fields of one block that matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Head {
     slots: [Slot; KEPT],
     /// Their texts, one after the other.
@@ -80,6 +87,22 @@ pub(crate) struct Head {
     pub(crate) path_entries: [u64; 2],
 }
 
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            slots: [Slot::ABSENT; KEPT],
+            text: Vec::new(),
+            status: 0,
+            grpc_status: GrpcStatus::Absent,
+            timeout: None,
+            content: Content::Unsaid,
+            fields: 0,
+            unknown: 0,
+            path_entries: [0; 2],
+        }
+    }
+}
+
 impl Head {
     /// Of a block that could not be read.
     pub(crate) fn unknown() -> Self {
@@ -91,37 +114,37 @@ impl Head {
 
     /// The text of a field, where it is known.
     pub(crate) fn get(&self, kept: Kept) -> Option<&[u8]> {
-        match self.slot(kept) {
-            Slot::Known { at, len } => {
-                let at = at as usize;
-                self.text.get(at..at.saturating_add(len as usize))
-            }
-            Slot::Absent | Slot::Unclear => None,
-        }
+        let Slot { at, len } = self.slot(kept);
+        let at = at as usize;
+        // No text is as long as one that is not known.
+        self.text.get(at..at.saturating_add(len as usize))
     }
 
     /// Whether a field was there, known or not.
     pub(crate) fn has(&self, kept: Kept) -> bool {
-        !matches!(self.slot(kept), Slot::Absent)
+        self.slot(kept) != Slot::ABSENT
     }
 
     fn slot(&self, kept: Kept) -> Slot {
-        self.slots.get(kept as usize).copied().unwrap_or_default()
+        self.slots
+            .get(kept as usize)
+            .copied()
+            .unwrap_or(Slot::ABSENT)
     }
 
+    #[inline]
     fn set(&mut self, kept: Kept, value: Option<&[u8]>) {
-        let new = match (self.slot(kept), value) {
-            (Slot::Absent, Some(value)) => {
-                if self.text.capacity() == 0 {
-                    self.text.reserve(TEXT_ROOM.max(value.len()));
+        let new = match value {
+            Some(value) if self.slot(kept) == Slot::ABSENT => {
+                if self.text.capacity() == 0 && !value.is_empty() {
+                    self.text = spare::text();
                 }
-                // A header block is far below 4 GiB.
                 let (at, len) = (self.text.len() as u32, value.len() as u32);
                 self.text.extend_from_slice(value);
-                Slot::Known { at, len }
+                Slot { at, len }
             }
-            (Slot::Known { .. }, Some(value)) if self.get(kept) == Some(value) => return,
-            _ => Slot::Unclear,
+            Some(_) if self.get(kept) == value => return,
+            _ => Slot::UNCLEAR,
         };
         if let Some(slot) = self.slots.get_mut(kept as usize) {
             *slot = new;
@@ -133,29 +156,9 @@ impl Head {
         self.get(Kept::Authority).or(self.get(Kept::Host))
     }
 
-    /// Takes a later block's word where it has one.
-    pub(crate) fn replace(&mut self, kept: Kept, later: &Self) {
-        if later.has(kept) {
-            self.forget(kept);
-            self.set(kept, later.get(kept));
-        }
-    }
-
-    fn forget(&mut self, kept: Kept) {
-        if let Slot::Known { at, len } = self.slot(kept) {
-            let from = at as usize;
-            self.text.drain(from..from.saturating_add(len as usize));
-            for slot in &mut self.slots {
-                if let Slot::Known { at: other, .. } = slot
-                    && *other > at
-                {
-                    *other -= len;
-                }
-            }
-        }
-        if let Some(slot) = self.slots.get_mut(kept as usize) {
-            *slot = Slot::Absent;
-        }
+    /// Gives its memory to the next one.
+    pub(crate) fn recycle(&mut self) {
+        spare::keep_text(std::mem::take(&mut self.text));
     }
 
     /// Where the unseen entries cannot hold the path, they are of no interest.
@@ -291,20 +294,21 @@ mod tests {
     }
 
     #[test]
-    fn a_later_word_takes_the_place_of_an_earlier_one() {
-        let said = |message: &[u8], encoding: &[u8]| {
-            let mut head = Head::default();
-            head.set(Kept::GrpcMessage, Some(message));
-            head.set(Kept::GrpcEncoding, Some(encoding));
-            head
-        };
-        let mut head = said(b"first", b"gzip");
-        head.replace(Kept::GrpcMessage, &said(b"a longer one", b"deflate"));
-        assert_eq!(head.get(Kept::GrpcMessage), Some(&b"a longer one"[..]));
-        assert_eq!(head.get(Kept::GrpcEncoding), Some(&b"gzip"[..]));
-        head.replace(Kept::GrpcEncoding, &Head::default());
-        assert_eq!(head.get(Kept::GrpcEncoding), Some(&b"gzip"[..]));
-        assert_eq!(head.text_bytes(), 16);
+    fn a_field_said_twice_and_differently_is_not_known() {
+        let mut head = Head::default();
+        assert!(!head.has(Kept::Path) && head.get(Kept::Path).is_none());
+        head.set(Kept::Scheme, Some(b""));
+        assert_eq!(head.get(Kept::Scheme), Some(&b""[..]));
+        head.set(Kept::Path, Some(b"/a"));
+        head.set(Kept::Path, Some(b"/a"));
+        assert_eq!(head.get(Kept::Path), Some(&b"/a"[..]));
+        for value in [Some(&b"/b"[..]), Some(b"/a"), None] {
+            head.set(Kept::Path, value);
+            assert!(head.has(Kept::Path) && head.get(Kept::Path).is_none());
+        }
+        head.set(Kept::Method, None);
+        assert!(head.has(Kept::Method) && head.get(Kept::Method).is_none());
+        assert_eq!(head.text_bytes(), 2);
     }
 
     #[test]

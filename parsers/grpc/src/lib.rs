@@ -19,6 +19,7 @@ mod message;
 mod read;
 mod recognise;
 mod seek;
+mod spare;
 mod streams;
 mod unseen;
 

@@ -6,10 +6,11 @@ use crate::call::{Call, Phase};
 use crate::connection::{Http2, Step};
 use crate::emit::emit;
 use crate::frame::{END_STREAM, LARGEST_FRAME_BYTES};
-use crate::head::{Content, GrpcStatus, Head, Kept};
+use crate::head::{Content, GrpcStatus, Head};
 use crate::hpack::{Field, Name, Sink, Value};
 use crate::lane::{Frame, Opening};
 use crate::limits::{RAPID_NANOS, RAPID_RESETS, STREAMS, TEXT_BYTES};
+use crate::spare;
 
 impl Http2 {
     /// A header block is complete; `bytes` is `None` where a part of it was lost.
@@ -192,10 +193,9 @@ impl Http2 {
         if head.grpc_status != GrpcStatus::Absent {
             answer.grpc_status = head.grpc_status;
         }
-        let before = answer.text.text_bytes();
-        answer.text.replace(Kept::GrpcMessage, &head);
-        answer.text.replace(Kept::GrpcEncoding, &head);
-        let after = answer.text.text_bytes();
+        let before = answer.text_bytes();
+        answer.take_texts(&head);
+        let after = answer.text_bytes();
         let count = |total: usize| total.saturating_sub(before).saturating_add(after);
         call.text_bytes = count(call.text_bytes);
         self.calls.text_bytes = count(self.calls.text_bytes);
@@ -410,7 +410,7 @@ impl Http2 {
         self.server.decoder.allow_any();
         self.server.largest = LARGEST_FRAME_BYTES;
         self.newest = 1;
-        self.calls.insert(1, Box::new(call));
+        self.calls.insert(1, spare::boxed(call));
     }
 
     /// Adds a stream; `Some` when there are too many.
@@ -427,16 +427,17 @@ impl Http2 {
         if self.calls.text_bytes.saturating_add(text_bytes) > TEXT_BYTES {
             return Some(self.give_up("too much text in the open streams", cx));
         }
-        self.calls.insert(stream, Box::new(call));
+        self.calls.insert(stream, spare::boxed(call));
         None
     }
 
     /// The stream is closed: reports it.
     pub(crate) fn finish(&mut self, stream: u32, cx: &mut Context<'_>) {
-        if let Some(mut call) = self.calls.remove(stream)
-            && !call.reported
-        {
-            emit(&mut call, self.scene, cx);
+        if let Some(mut call) = self.calls.remove(stream) {
+            if !call.reported {
+                emit(&mut call, self.scene, cx);
+            }
+            spare::keep(call);
         }
     }
 

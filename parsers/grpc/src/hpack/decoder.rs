@@ -1,8 +1,6 @@
 //! Header blocks of one direction (RFC 7541, 3 and 6).
 
-use std::cell::Cell;
-
-use super::name::{LONGEST_NAME, STATIC_ENTRIES, static_entry, static_name};
+use super::name::{STATIC_ENTRIES, static_entry, static_name};
 use super::table::{DEFAULT_TABLE_BYTES, Entry, Lookup, Table};
 use super::{Error, Name, huffman, integer};
 use crate::limits::{PATH_BYTES, VALUE_BYTES};
@@ -107,11 +105,7 @@ impl Decoder {
         if self.failed {
             return Err(Error::Closed);
         }
-        let mut scratch = SCRATCH.take();
-        let result = self.fields(block, sink, &mut scratch);
-        if scratch.name.capacity().max(scratch.value.capacity()) <= SCRATCH_BYTES {
-            SCRATCH.set(scratch);
-        }
+        let result = self.fields(block, sink);
         if result.is_err() {
             self.failed = true;
             self.table = Table::joined();
@@ -119,25 +113,18 @@ impl Decoder {
         result
     }
 
-    fn fields(
-        &mut self,
-        mut rest: &[u8],
-        sink: &mut impl Sink,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
-        let mut first = true;
+    fn fields(&mut self, mut rest: &[u8], sink: &mut impl Sink) -> Result<(), Error> {
+        // A change of the table's size comes first.
+        while let Some(0x20..0x40) = rest.first() {
+            rest = self.resize(rest)?;
+        }
         while let Some(&byte) = rest.first() {
             rest = match byte {
                 0x80.. => self.indexed(rest, sink)?,
-                0x40.. => self.literal(rest, 6, true, sink, scratch)?,
-                0x20.. if first => {
-                    rest = self.resize(rest)?;
-                    continue;
-                }
+                0x40.. => self.literal(rest, 6, true, sink)?,
                 0x20.. => return Err(Error::TableSize),
-                _ => self.literal(rest, 4, false, sink, scratch)?,
+                _ => self.literal(rest, 4, false, sink)?,
             };
-            first = false;
         }
         Ok(())
     }
@@ -179,17 +166,17 @@ impl Decoder {
         prefix: u32,
         insert: bool,
         sink: &mut impl Sink,
-        scratch: &mut Scratch,
     ) -> Result<&'a [u8], Error> {
         let (index, rest) = integer::read(rest, prefix)?;
-        scratch.name.clear();
+        // Only where everything is kept.
+        let mut name_text = Vec::new();
         let (name, name_bytes, rest) = if index == 0 {
-            self.new_name(rest, scratch)?
+            self.new_name(rest, &mut name_text)?
         } else {
-            let (name, name_bytes) = self.indexed_name(index, scratch)?;
+            let (name, name_bytes) = self.indexed_name(index, &mut name_text)?;
             (name, name_bytes, rest)
         };
-        let text = (self.everything && name != Name::Unknown).then_some(&scratch.name[..]);
+        let text = (self.everything && name != Name::Unknown).then_some(&name_text[..]);
         let (literal, rest) = Literal::read(rest)?;
         let wanted = name.is_wanted() || self.everything;
         let limit = match name {
@@ -197,37 +184,30 @@ impl Decoder {
             Name::Path => PATH_BYTES,
             _ => VALUE_BYTES,
         };
-        let kept = wanted && literal.bytes.len() <= limit;
-        if !insert {
-            // Where nobody needs it, it is not even decoded.
-            scratch.value.clear();
-            let value = if kept {
-                literal.decode(&mut scratch.value)?;
-                Value::Known(&scratch.value)
-            } else {
-                Value::Dropped
-            };
-            sink.field(Field { name, text, value });
-            return Ok(rest);
-        }
-        if !kept {
+        if !wanted || literal.bytes.len() > limit {
             let value = Value::Dropped;
-            let bytes = literal.decoded_len()?;
             sink.field(Field { name, text, value });
-            self.table.insert(name, name_bytes, bytes, None);
+            // Where nobody needs it, it is not even decoded.
+            if insert {
+                let bytes = literal.decoded_len()?;
+                self.table.insert(name, name_bytes, bytes, None);
+            }
             return Ok(rest);
         }
-        let name_text = text.unwrap_or_default();
         let most = literal.most_decoded().saturating_add(name_text.len());
         let (place, at) = self.table.room(most);
-        place.extend_from_slice(name_text);
+        place.extend_from_slice(&name_text);
         let from = place.len();
         literal.decode(place)?;
         let to = place.len();
         let value = Value::Known(self.table.put(from..to));
         sink.field(Field { name, text, value });
-        let bytes = to.saturating_sub(from);
-        self.table.insert(name, name_bytes, bytes, Some(at));
+        if insert {
+            let bytes = to.saturating_sub(from);
+            self.table.insert(name, name_bytes, bytes, Some(at));
+        } else {
+            self.table.take_back(at);
+        }
         Ok(rest)
     }
 
@@ -235,33 +215,35 @@ impl Decoder {
     fn new_name<'a>(
         &self,
         rest: &'a [u8],
-        scratch: &mut Scratch,
+        text: &mut Vec<u8>,
     ) -> Result<(Name, u32, &'a [u8]), Error> {
         let (literal, rest) = Literal::read(rest)?;
-        // No name that is wanted is longer.
-        let bytes = if self.everything || literal.bytes.len() <= LONGEST_NAME {
-            literal.decode(&mut scratch.name)?;
-            scratch.name.len()
+        let (name, bytes) = if self.everything {
+            literal.decode(text)?;
+            (Name::of(text), text.len())
+        } else if !literal.huffman {
+            (Name::of(literal.bytes), literal.bytes.len())
+        } else if let Some((name, bytes)) = Name::of_coded(literal.bytes) {
+            return Ok((name, bytes, rest));
         } else {
-            literal.decoded_len()?
+            (Name::Other, literal.decoded_len()?)
         };
-        let name_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Ok((Name::of(&scratch.name), name_bytes, rest))
+        Ok((name, u32::try_from(bytes).unwrap_or(u32::MAX), rest))
     }
 
     /// The name of the entry with this index, and its length.
-    fn indexed_name(&self, index: u32, scratch: &mut Scratch) -> Result<(Name, u32), Error> {
+    fn indexed_name(&self, index: u32, name: &mut Vec<u8>) -> Result<(Name, u32), Error> {
         if let Some(entry) = static_entry(index) {
             if self.everything {
-                let text = static_name(index).unwrap_or_default();
-                scratch.name.extend_from_slice(text);
+                name.extend_from_slice(static_name(index).unwrap_or_default());
             }
             return Ok((entry.name, entry.name_bytes));
         }
         match self.dynamic(index)? {
             Lookup::Entry(entry) => {
-                let text = self.texts(&entry).0.unwrap_or_default();
-                scratch.name.extend_from_slice(text);
+                if self.everything {
+                    name.extend_from_slice(self.texts(&entry).0.unwrap_or_default());
+                }
                 Ok((entry.name, entry.name_bytes()))
             }
             Lookup::Unknown(_) => Ok((Name::Unknown, 0)),
@@ -335,7 +317,7 @@ impl<'a> Literal<'a> {
     /// Room that is needed to decode it.
     fn most_decoded(&self) -> usize {
         if self.huffman {
-            huffman::most_decoded(self.bytes.len()).saturating_add(1)
+            huffman::most_decoded(self.bytes.len())
         } else {
             self.bytes.len()
         }
@@ -350,22 +332,6 @@ impl<'a> Literal<'a> {
             Ok(())
         }
     }
-}
-
-/// Scratch space beyond this is given back.
-const SCRATCH_BYTES: usize = 16 << 10;
-
-/// Where strings are decoded that are not put into the table.
-#[derive(Debug, Default)]
-struct Scratch {
-    name: Vec<u8>,
-    value: Vec<u8>,
-}
-
-thread_local! {
-    static SCRATCH: Cell<Scratch> = const {
-        Cell::new(Scratch { name: Vec::new(), value: Vec::new() })
-    };
 }
 
 #[cfg(test)]

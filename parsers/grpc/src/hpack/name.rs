@@ -1,5 +1,7 @@
 //! The names of fields that a span can need, and the static table.
 
+use super::huffman::coded;
+
 /// The name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -35,9 +37,6 @@ pub enum Name {
     GrpcEncoding,
 }
 
-/// The longest of the names below.
-pub(crate) const LONGEST_NAME: usize = 13;
-
 impl Name {
     pub(crate) fn of(name: &[u8]) -> Self {
         match name {
@@ -58,10 +57,61 @@ impl Name {
         }
     }
 
+    /// The name whose Huffman code this is, and its length: a text has only one code, so that it need
+    /// not be decoded.
+    pub(crate) fn of_coded(bytes: &[u8]) -> Option<(Self, u32)> {
+        // The first eight bytes tell them apart.
+        let key = first_eight(bytes);
+        let &(name, text, ref code, _) = CODED.iter().find(|(.., known)| *known == key)?;
+        let len = u32::try_from(text.len()).ok()?;
+        (code.get(..bytes.len()) == Some(bytes) && code.get(bytes.len()) == Some(&0))
+            .then_some((name, len))
+    }
+
     /// Whether its value is of interest.
     pub(crate) fn is_wanted(self) -> bool {
         !matches!(self, Self::Other | Self::Unknown)
     }
+}
+
+/// The names that are looked for, their codes, which end with a zero, and the first bytes of these.
+static CODED: [(Name, &str, [u8; CODE_BYTES], u64); 13] = {
+    const fn entry(name: Name, text: &str) -> (Name, &str, [u8; CODE_BYTES], u64) {
+        let code = coded(text.as_bytes());
+        (name, text, code, first_eight(&code))
+    }
+    [
+        entry(Name::Path, ":path"),
+        entry(Name::Authority, ":authority"),
+        entry(Name::ContentType, "content-type"),
+        entry(Name::UserAgent, "user-agent"),
+        entry(Name::Traceparent, "traceparent"),
+        entry(Name::GrpcStatus, "grpc-status"),
+        entry(Name::GrpcTimeout, "grpc-timeout"),
+        entry(Name::GrpcMessage, "grpc-message"),
+        entry(Name::GrpcEncoding, "grpc-encoding"),
+        entry(Name::Method, ":method"),
+        entry(Name::Scheme, ":scheme"),
+        entry(Name::Status, ":status"),
+        entry(Name::Host, "host"),
+    ]
+};
+
+/// None of the codes is longer.
+const CODE_BYTES: usize = 12;
+
+/// The first eight bytes as a number, filled up with zeros.
+const fn first_eight(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_be_bytes(*eight);
+    }
+    let (mut rest, mut key, mut at) = (bytes, 0, 64);
+    while let Some((&byte, more)) = rest.split_first() {
+        at -= 8;
+        key |= (byte as u64) << at;
+        rest = more;
+    }
+    key
 }
 
 /// An entry of the static table.
@@ -161,10 +211,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_known_by_their_codes() {
+        let mut keys = std::collections::HashSet::new();
+        for (name, text, code, key) in CODED {
+            assert_eq!(Name::of(text.as_bytes()), name);
+            assert!(keys.insert(key), "{text}");
+            let len = code.iter().position(|&byte| byte == 0).unwrap();
+            assert_eq!(
+                Name::of_coded(&code[..len]),
+                Some((name, text.len() as u32))
+            );
+            let mut decoded = Vec::new();
+            super::super::huffman::decode(&code[..len], &mut decoded).unwrap();
+            assert_eq!(decoded, text.as_bytes());
+            for other in 0..len {
+                assert_eq!(Name::of_coded(&code[..other]), None, "{text}: {other}");
+                let mut other_code = code;
+                other_code[other] ^= 1;
+                assert_eq!(Name::of_coded(&other_code[..len]), None);
+            }
+        }
+        assert_eq!(Name::of_coded(b""), None);
+        assert_eq!(Name::of_coded(&[0; 40]), None);
+    }
+
+    #[test]
     fn the_static_table_knows_the_names() {
         for (name, text, _) in STATIC {
             assert_eq!(Name::of(text.as_bytes()), name);
-            assert!(!name.is_wanted() || text.len() <= LONGEST_NAME);
         }
         assert!(static_entry(0).is_none());
         assert!(static_entry(62).is_none());

@@ -141,6 +141,11 @@ impl Table {
         self.text.get(range).unwrap_or_default()
     }
 
+    /// Takes back what was put there from `at` on: it belongs to no entry.
+    pub(crate) fn take_back(&mut self, at: usize) {
+        self.text.truncate(at);
+    }
+
     /// Adds an entry. Its text begins at `at` of the text, if it is `kept`.
     pub(crate) fn insert(
         &mut self,
