@@ -1,11 +1,13 @@
 //! What an init does, and the one test this machine was booted for.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::mount::{MountFlags, mount};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SendFlags, SocketType, sendto, socket};
@@ -13,13 +15,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::marks::section;
+use crate::plan::CASES;
 
 const AGENT: &str = "/wirespan";
 const SPANS: &str = "/spans.json";
 const LOG: &str = "/agent.log";
 
+/// Cases that are not a process of their own.
+const OURS: [&str; 3] = ["http", "stop", "kill"];
+
 /// The emulated CPU takes its time to verify the probes and to compile the parsers.
 const START_LIMIT: Duration = Duration::from_secs(180);
+const CASE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Kernel rings are drained every few milliseconds; a batch waits a tenth of a second at most.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -87,30 +94,117 @@ fn test() -> Result<()> {
         .context("the agent cannot be started")?;
     section("doctor", &String::from_utf8_lossy(&doctor.stdout));
 
-    let mut running = agent(&["run", "--output", "json", "--metrics", "off"])
-        .stdout(File::create(SPANS)?)
-        .stderr(File::create(LOG)?)
-        .spawn()
-        .context("the agent cannot be started")?;
-    wait_until_watching(&mut running)?;
+    let before = programs()?;
+    let mut running = start(SPANS, LOG)?;
+    let held = programs()?;
+    let mut results = vec![("http", exchange())];
+    for case in CASES.iter().filter(|case| !OURS.contains(&case.name)) {
+        results.push((case.name, in_its_own_process(case.name)));
+    }
+    thread::sleep(SETTLE);
+    let attached = held.difference(&before).count();
+    results.push(("stop", stop(&mut running, attached, &before)));
+    results.push(("kill", kill(&before)));
+    for (name, result) in results {
+        let text = result.map_or_else(|error| format!("{error:#}"), |()| "done".to_owned());
+        section(&format!("case {name}"), &text);
+    }
+    Ok(())
+}
 
+fn start(spans: &str, log: &str) -> Result<Child> {
+    let mut running = agent(&[
+        "run",
+        "--output",
+        "json",
+        "--unredacted",
+        "--metrics",
+        "off",
+    ])
+    .stdout(File::create(spans)?)
+    .stderr(File::create(log)?)
+    .spawn()
+    .context("the agent cannot be started")?;
+    wait_until_watching(&mut running, log)?;
+    Ok(running)
+}
+
+/// One exchange between two processes.
+fn exchange() -> Result<()> {
     let mut server = Command::new("/init").arg("serve").spawn()?;
     let client = Command::new("/init").arg("fetch").status()?;
-    thread::sleep(SETTLE);
     server.kill()?;
     server.wait()?;
+    ensure!(client.success(), "the client ended with {client}");
+    Ok(())
+}
 
-    let pid = Pid::from_child(&running);
-    kill_process(pid, Signal::TERM)?;
-    let ended = wait(&mut running, STOP_LIMIT)?;
-    if !client.success() {
-        bail!("the client of the exchange ended with {client}");
+fn in_its_own_process(case: &str) -> Result<()> {
+    let mut child = Command::new("/init")
+        .args(["case", case])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let Some(status) = wait(&mut child, CASE_LIMIT)? else {
+        bail!("not done within {CASE_LIMIT:?}");
+    };
+    let mut said = String::new();
+    if let Some(mut errors) = child.stderr.take() {
+        errors.read_to_string(&mut said)?;
     }
-    match ended {
-        Some(status) if status.success() => Ok(()),
+    ensure!(status.success(), "ended with {status}: {}", said.trim());
+    Ok(())
+}
+
+/// Told to stop, the agent leaves nothing behind.
+fn stop(running: &mut Child, attached: usize, before: &BTreeSet<u32>) -> Result<()> {
+    ensure!(attached > 0, "the agent had no program in the kernel");
+    kill_process(Pid::from_child(running), Signal::TERM)?;
+    match wait(running, STOP_LIMIT)? {
+        Some(status) if status.success() => nothing_left(before),
         Some(status) => bail!("the agent ended with {status}"),
         None => bail!("the agent did not end within {STOP_LIMIT:?} of SIGTERM"),
     }
+}
+
+/// Killed, it does neither, and the programs that it watched go on.
+fn kill(before: &BTreeSet<u32>) -> Result<()> {
+    let mut running = start("/tmp/killed.json", "/tmp/killed.log")?;
+    let attached = programs()?.difference(before).count();
+    ensure!(attached > 0, "the agent had no program in the kernel");
+    exchange()?;
+    running.kill()?;
+    running.wait()?;
+    nothing_left(before)?;
+    exchange()
+}
+
+/// Waits until no program is loaded that was not there before.
+fn nothing_left(before: &BTreeSet<u32>) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let left = programs()?.difference(before).count();
+        if left == 0 {
+            break;
+        }
+        ensure!(
+            started.elapsed() < STOP_LIMIT,
+            "{left} programs are still in the kernel after {STOP_LIMIT:?}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    for list in ["uprobe_events", "kprobe_events"] {
+        let probes = fs::read_to_string(format!("/sys/kernel/tracing/{list}")).unwrap_or_default();
+        ensure!(probes.trim().is_empty(), "{list} still has {probes}");
+    }
+    Ok(())
+}
+
+/// Programs in the kernel.
+fn programs() -> Result<BTreeSet<u32>> {
+    aya::programs::loaded_programs()
+        .map(|program| Ok(program.context("programs cannot be listed")?.id()))
+        .collect()
 }
 
 fn agent(arguments: &[&str]) -> Command {
@@ -126,13 +220,13 @@ fn agent(arguments: &[&str]) -> Command {
     agent
 }
 
-fn wait_until_watching(running: &mut Child) -> Result<()> {
+fn wait_until_watching(running: &mut Child, log: &str) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < START_LIMIT {
         if let Some(status) = running.try_wait()? {
             bail!("the agent ended at its start with {status}");
         }
-        if fs::read_to_string(LOG)?.contains("watching with") {
+        if fs::read_to_string(log)?.contains("watching with") {
             // The probes are attached now; the pipeline behind them starts at the same time.
             thread::sleep(Duration::from_millis(500));
             return Ok(());

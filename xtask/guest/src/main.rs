@@ -1,11 +1,17 @@
 //! The first process of a virtual machine that holds nothing but a kernel, the agent and this.
 //!
-//! It starts the agent, has one HTTP exchange take place between two more processes, stops the
-//! agent, prints what came of it between marks on the serial console, and turns the machine off.
+//! It starts the agent, has each case take place in processes of their own, stops the agent, prints
+//! what came of it between marks on the serial console, and turns the machine off.
 
+mod cases;
 mod exchange;
 mod machine;
 mod marks;
+#[expect(
+    dead_code,
+    reason = "what is to come of a case is for the reader of the console"
+)]
+mod plan;
 
 use std::env;
 use std::process;
@@ -15,6 +21,7 @@ fn main() {
     let result = match role.as_deref() {
         Some("serve") => exchange::serve(),
         Some("fetch") => exchange::fetch(),
+        Some("case") => cases::run(&env::args().nth(2).unwrap_or_default()),
         _ if process::id() == 1 => machine::run(),
         _ => Err(anyhow::anyhow!(
             "this is the first process of a virtual machine: see `cargo xtask kernels`"

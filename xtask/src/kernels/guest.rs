@@ -1,4 +1,4 @@
-//! The file system of the virtual machine: two programs and the libraries they are linked to.
+//! The file system of the virtual machine: three programs and the libraries they are linked to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,11 +10,15 @@ use super::archive::Archive;
 use crate::command;
 use crate::workspace::Workspace;
 
+/// Server and client of the case of TLS.
+const OPENSSL: &str = "/usr/bin/openssl";
+
 /// Makes the initial file system; the programs must have been built.
 pub(super) fn initrd(workspace: &Workspace) -> Result<PathBuf> {
     let programs = [
         ("/init", workspace.programs().join("guest")),
         ("/wirespan", workspace.programs().join("wirespan")),
+        (OPENSSL, PathBuf::from(OPENSSL)),
     ];
     let mut archive = Archive::new();
     let mut directories = BTreeSet::new();
@@ -25,6 +29,7 @@ pub(super) fn initrd(workspace: &Workspace) -> Result<PathBuf> {
     archive.character_device("/dev/console", 5, 1);
     let mut libraries = BTreeSet::new();
     for (place, program) in &programs {
+        add_directories(&mut archive, &mut directories, Path::new(place));
         archive.program(place, &read(program)?);
         libraries.extend(libraries_of(program)?);
     }

@@ -1,12 +1,15 @@
-//! Captures one HTTP exchange on other kernels, each booted in a virtual machine.
+//! Runs the same cases on other kernels, each booted in a virtual machine.
 //!
 //! The machine is emulated (no KVM needed), its kernel is one of Debian's for clouds, and its whole
-//! file system is the agent, the libraries it is linked to, and `xtask/guest` as the first process.
+//! file system is the agent, OpenSSL, the libraries they are linked to, and `xtask/guest` as the first
+//! process. What happens there is in `xtask/guest/src/plan.rs`.
 
 mod archive;
 mod fetch;
 mod guest;
 mod page;
+#[path = "../../guest/src/plan.rs"]
+mod plan;
 mod result;
 
 use std::fs;
@@ -24,6 +27,7 @@ use crate::terminal::{Mark, Terminal};
 use crate::test::{Outcome, Report};
 use crate::workspace::Workspace;
 use fetch::{KERNELS, Kernel};
+use plan::{CASES, Case};
 use result::KernelResult;
 
 /// Which kernels.
@@ -32,6 +36,9 @@ pub(crate) struct Options {
     /// Only this one, such as 5.10; docs/kernels.md is left as it is then
     #[arg(long, value_name = "VERSION")]
     only: Option<String>,
+    /// Take the programs as they were built last
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// An emulated machine boots in seconds; verifying the probes and compiling the parsers takes it a
@@ -75,7 +82,9 @@ pub(crate) fn run(
         );
     }
     setup::ensure(Purpose::Kernels, workspace, terminal)?;
-    build::run(workspace, terminal)?;
+    if !options.no_build {
+        build::run(workspace, terminal)?;
+    }
     terminal.title("kernels");
     let initrd = guest::initrd(workspace)?;
     let mut results = Vec::new();
@@ -113,30 +122,29 @@ pub(crate) fn run(
     })
 }
 
-/// The same on the oldest kernel, as one test among the others: skipped where the emulator or the
+/// The same on the oldest kernel, each case a test among the others: skipped where the emulator or the
 /// kernel is not at hand.
 pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Report> {
     let started = Instant::now();
     let oldest = KERNELS.first().context("there is an oldest kernel")?;
-    let name = format!(
-        "one_exchange_is_two_spans_on_{}",
-        oldest.version.replace('.', "_")
-    );
-    let report = |outcome, explanation| {
-        Ok(Report::single(
-            &name,
-            outcome,
-            started.elapsed(),
-            explanation,
-        ))
+    let version = oldest.version.replace('.', "_");
+    let name = |case: &str| format!("{case}_on_{version}");
+    let skipped = |reason: String| {
+        let outcome = |case: &Case| (name(case.name), Outcome::Skipped(reason.clone()));
+        Ok(Report {
+            tests: CASES.iter().map(outcome).collect(),
+            elapsed: started.elapsed(),
+            explanation: String::new(),
+        })
     };
     if command::find("qemu-system-x86_64").is_none() {
-        let reason = "qemu is not installed: `cargo xtask setup --kernels` does that".to_owned();
-        return report(Outcome::Skipped(reason), String::new());
+        return skipped(
+            "qemu is not installed: `cargo xtask setup --kernels` does that".to_owned(),
+        );
     }
     let image = match fetch::image(oldest, workspace, terminal) {
         Ok(image) => image,
-        Err(error) => return report(Outcome::Skipped(format!("{error:#}")), String::new()),
+        Err(error) => return skipped(format!("{error:#}")),
     };
     let initrd = guest::initrd(workspace)?;
     let result = boot(
@@ -147,11 +155,23 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
         workspace,
         terminal,
     )?;
-    if result.is_good() {
-        report(Outcome::Passed, String::new())
-    } else {
-        report(Outcome::Failed, result.explanation())
-    }
+    let outcome = |case: &Case| {
+        let outcome = if result.problem(case).is_none() {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        (name(case.name), outcome)
+    };
+    Ok(Report {
+        tests: CASES.iter().map(outcome).collect(),
+        elapsed: started.elapsed(),
+        explanation: if result.is_good() {
+            String::new()
+        } else {
+            result.explanation()
+        },
+    })
 }
 
 /// Boots a kernel and has the test run. The emulator is not beyond doubt: a machine that dies before

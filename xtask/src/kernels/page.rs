@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::plan::CASES;
 use super::result::KernelResult;
 use crate::terminal::clock;
 use crate::workspace::Workspace;
@@ -14,33 +15,45 @@ const HEAD: &str = "\
 # Kernels
 
 Written by `cargo xtask kernels`, which boots each kernel (Debian's, for clouds) in an emulated
-machine, starts the agent there, lets one HTTP exchange over loopback take place, and wants one
-server span and one client span of it: method, path and status right, nothing flagged as missing,
-no other span. The time is that of the whole machine, from boot to power off, without KVM.
+machine, starts the agent there, and has each case take place once over loopback. A case is right when
+each of its exchanges is one server span and one client span with nothing flagged as missing and there
+is no other span. After SIGTERM and after SIGKILL no program of the agent may be left in the kernel, and
+the programs that it watched go on. The time is that of the whole machine, from boot to power off,
+without KVM. The oldest kernel is tried by `cargo xtask test` too.
 
-| kernel | spans | probes attached | time |
-|---|---|---|---|
 ";
 
 /// Writes the page; returns where it is.
 pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<PathBuf> {
     let mut text = HEAD.to_owned();
+    let column = |result: &KernelResult, cell: &dyn Fn(&KernelResult) -> String| {
+        format!(" {} |", cell(result))
+    };
+    let mut row = |title: &str, cell: &dyn Fn(&KernelResult) -> String| {
+        let cells: String = results.iter().map(|result| column(result, cell)).collect();
+        text.push_str(&format!("| {title} |{cells}\n"));
+    };
+    row("case", &|result| result.version.to_owned());
+    row("---", &|_| "---".to_owned());
+    for case in CASES {
+        row(case.title, &|result| match result.problem(case) {
+            None => "right".to_owned(),
+            Some(_) => "**wrong**".to_owned(),
+        });
+    }
+    row("time", &|result| clock(result.took));
+    text.push('\n');
     for result in results {
-        let spans = if result.is_good() {
-            "right"
-        } else {
-            "**wrong**"
-        };
-        writeln!(
-            text,
-            "| {} | {spans} | {} | {} |",
-            result.release,
-            result.attached,
-            clock(result.took)
-        )?;
+        writeln!(text, "- {}: {}", result.release, result.attached)?;
     }
     for result in results.iter().filter(|result| !result.is_good()) {
         writeln!(text, "\nOn {}: {}", result.release, result.verdict())?;
+        for case in CASES {
+            if let Some(problem) = result.problem(case) {
+                let first = problem.lines().next().unwrap_or_default();
+                writeln!(text, "- {}: {first}", case.title)?;
+            }
+        }
     }
     text.push_str("\n## What these kernels lack\n\nAs `wirespan doctor` says it there:\n\n");
     for result in results {

@@ -1,11 +1,13 @@
 //! What a machine printed before it turned itself off, and whether that is what should be there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::fetch::Kernel;
+use super::plan::{CASES, Case, Wanted};
 use crate::terminal::clock;
 
 /// How one kernel did.
@@ -19,17 +21,13 @@ pub(super) struct KernelResult {
     pub(super) lacks: Vec<String>,
     /// The machine lived to the end of the test, whatever came of it.
     pub(super) is_through: bool,
+    /// What is wrong with all of it.
     problem: Option<String>,
+    /// What is wrong with a case.
+    problems: BTreeMap<&'static str, String>,
     agent_log: String,
     console: PathBuf,
 }
-
-/// What the guest asks for.
-const WANTED: [(&str, &str); 3] = [
-    ("http.request.method", "GET"),
-    ("url.path", "/kernel"),
-    ("http.response.status_code", "200"),
-];
 
 impl KernelResult {
     /// Reads the sections that the guest marks on the console.
@@ -43,24 +41,30 @@ impl KernelResult {
             })
             .unwrap_or_default();
         let is_through = section(console, "end").is_some();
-        let problem = if !is_through {
-            Some("the machine died or hung before the test was through".to_owned())
-        } else if let Some(error) = section(console, "error") {
-            Some(error.trim().to_owned())
-        } else {
-            check(&section(console, "spans").unwrap_or_default())
-        };
-        Self {
+        let mut result = Self {
             version: kernel.version,
             release: release.to_owned(),
             took: Duration::ZERO,
             attached,
             lacks: lacks(&section(console, "doctor").unwrap_or_default()),
             is_through,
-            problem,
+            problem: None,
+            problems: BTreeMap::new(),
             agent_log,
             console: log.to_owned(),
+        };
+        if !is_through {
+            result.problem =
+                Some("the machine died or hung before the test was through".to_owned());
+        } else if let Some(error) = section(console, "error") {
+            result.problem = Some(error.trim().to_owned());
+        } else {
+            match spans(&section(console, "spans").unwrap_or_default()) {
+                Ok(spans) => result.check(&spans, console),
+                Err(problem) => result.problem = Some(problem),
+            }
         }
+        result
     }
 
     /// Of a kernel that could not be had.
@@ -73,27 +77,61 @@ impl KernelResult {
             lacks: Vec::new(),
             is_through: false,
             problem: Some(format!("{error:#}")),
+            problems: BTreeMap::new(),
             agent_log: String::new(),
             console: PathBuf::new(),
         }
     }
 
+    fn check(&mut self, spans: &[Value], console: &str) {
+        for case in CASES {
+            let said = section(console, &format!("case {}", case.name));
+            let problem = match said.as_deref().map(str::trim) {
+                Some("done") => case.spans.iter().find_map(|wanted| check(spans, wanted)),
+                Some(error) => Some(error.to_owned()),
+                None => Some("it did not take place".to_owned()),
+            };
+            if let Some(problem) = problem {
+                self.problems.insert(case.name, problem);
+            }
+        }
+        let wanted = || CASES.iter().flat_map(|case| case.spans);
+        let other = spans
+            .iter()
+            .find(|span| !wanted().any(|wanted| is_of(span, wanted)));
+        if let Some(other) = other {
+            self.problem = Some(format!("a span that nobody expects: {other}"));
+        }
+    }
+
+    /// What is wrong with one case.
+    pub(super) fn problem(&self, case: &Case) -> Option<&str> {
+        self.problem
+            .as_deref()
+            .or_else(|| self.problems.get(case.name).map(String::as_str))
+    }
+
     pub(super) fn is_good(&self) -> bool {
-        self.problem.is_none()
+        self.problem.is_none() && self.problems.is_empty()
     }
 
     pub(super) fn verdict(&self) -> String {
-        match &self.problem {
-            None => format!("one server span, one client span, {}", clock(self.took)),
-            Some(problem) => problem.lines().next().unwrap_or_default().to_owned(),
+        if let Some(problem) = &self.problem {
+            return problem.lines().next().unwrap_or_default().to_owned();
         }
+        let good = CASES.len().saturating_sub(self.problems.len());
+        format!("{good} of {} cases, {}", CASES.len(), clock(self.took))
     }
 
     /// Everything that helps to find out why.
     pub(super) fn explanation(&self) -> String {
-        let problem = self.problem.as_deref().unwrap_or_default();
+        let mut text = self.problem.clone().unwrap_or_default();
+        for (case, problem) in &self.problems {
+            text.push_str(&format!("\n{case}: {problem}"));
+        }
         format!(
-            "{problem}\n{}\nthe whole console: {}",
+            "{}\n{}\nthe whole console: {}",
+            text.trim(),
             self.agent_log.trim_end(),
             self.console.display()
         )
@@ -106,24 +144,41 @@ fn section(console: &str, name: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// One exchange was made, so one span stands at either end of it, and there is no other.
-fn check(lines: &str) -> Option<String> {
+/// The agent's output, a span a line.
+fn spans(lines: &str) -> Result<Vec<Value>, String> {
+    let lines = lines.lines().filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| {
+            serde_json::from_str(line)
+                .map_err(|_| format!("a line of the agent's output is not JSON: {line}"))
+        })
+        .collect()
+}
+
+fn attribute(span: &Value, name: &str) -> String {
+    match span
+        .get("attributes")
+        .and_then(|attributes| attributes.get(name))
+    {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "nothing".to_owned(),
+    }
+}
+
+fn is_of(span: &Value, wanted: &Wanted) -> bool {
+    attribute(span, wanted.attribute) == wanted.value
+}
+
+/// One exchange was made, so one span stands at either end of it, with nothing flagged.
+fn check(spans: &[Value], wanted: &Wanted) -> Option<String> {
     let mut kinds = Vec::new();
-    for line in lines.lines().filter(|line| !line.trim().is_empty()) {
-        let Ok(span) = serde_json::from_str::<Value>(line) else {
-            return Some(format!("a line of the agent's output is not JSON: {line}"));
-        };
-        let text = |value: Option<&Value>| match value {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => "nothing".to_owned(),
-        };
-        let attributes = span.get("attributes");
-        for (name, wanted) in WANTED {
-            let found = text(attributes.and_then(|attributes| attributes.get(name)));
-            if found != wanted {
+    for span in spans.iter().filter(|span| is_of(span, wanted)) {
+        for (name, value) in wanted.also {
+            let found = attribute(span, name);
+            if found != *value {
                 return Some(format!(
-                    "a span has {name} = {found} instead of {wanted}: {line}"
+                    "a span has {name} = {found} instead of {value}: {span}"
                 ));
             }
         }
@@ -133,14 +188,18 @@ fn check(lines: &str) -> Option<String> {
             .and_then(|flags| flags.first())
         {
             return Some(format!(
-                "a span says that something was not seen ({flag}): {line}"
+                "a span says that something was not seen ({flag}): {span}"
             ));
         }
-        kinds.push(text(span.get("kind")));
+        kinds.push(span.get("kind").and_then(Value::as_str).unwrap_or_default());
     }
-    kinds.sort();
-    (kinds != ["CLIENT", "SERVER"])
-        .then(|| format!("one client and one server span should be there, not {kinds:?}"))
+    kinds.sort_unstable();
+    (kinds != ["CLIENT", "SERVER"]).then(|| {
+        format!(
+            "one client and one server span of {} should be there, not {kinds:?}",
+            wanted.value
+        )
+    })
 }
 
 /// What the doctor's report calls other than in order.
@@ -165,7 +224,7 @@ fn lacks(report: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, section};
+    use super::{CASES, check, section, spans};
 
     fn span(kind: &str, path: &str) -> String {
         format!(
@@ -176,15 +235,20 @@ mod tests {
     #[test]
     fn exactly_one_right_span_at_either_end_is_good() {
         let (client, server) = (span("CLIENT", "/kernel"), span("SERVER", "/kernel"));
+        let wanted = &CASES[0].spans[0];
+        let check = |lines: &str| check(&spans(lines).unwrap(), wanted);
         assert_eq!(check(&format!("{client}\n{server}\n")), None);
         for bad in [
             String::new(),
             client.clone(),
             format!("{client}\n{server}\n{server}"),
             span("SERVER", "/other"),
+            format!("{client}\n{}", server.replace("200", "500")),
+            format!("{client}\n{}", server.replace("[]", r#"["gap"]"#)),
         ] {
             assert!(check(&bad).is_some(), "{bad}");
         }
+        assert!(spans("{").is_err());
     }
 
     #[test]

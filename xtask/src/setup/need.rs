@@ -78,9 +78,9 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "openssl",
-        why: "makes the certificates of the TLS tests",
+        why: "makes the certificates of the TLS tests, and talks TLS on other kernels",
         packages: &["openssl"],
-        purposes: &[Purpose::Test, Purpose::Bench],
+        purposes: &[Purpose::Test, Purpose::Bench, Purpose::Kernels],
         check: Check::Works("openssl", &["version"]),
     },
     Need {

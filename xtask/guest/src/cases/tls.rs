@@ -1,0 +1,103 @@
+//! HTTP over TLS between OpenSSL's own programs, which are linked to its library.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+const OPENSSL: &str = "/usr/bin/openssl";
+const ADDRESS: &str = "127.0.0.1:8443";
+const CONFIGURATION: &str = "/tmp/openssl.cnf";
+const KEY: &str = "/tmp/key.pem";
+const CERTIFICATE: &str = "/tmp/certificate.pem";
+
+pub(super) fn run() -> Result<()> {
+    fs::write(
+        CONFIGURATION,
+        "[req]\ndistinguished_name = name\nprompt = no\n[name]\nCN = localhost\n",
+    )?;
+    let made = openssl(&[
+        "req",
+        "-x509",
+        "-config",
+        CONFIGURATION,
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        KEY,
+        "-out",
+        CERTIFICATE,
+    ])
+    .stderr(Stdio::piped())
+    .output()?;
+    ensure!(made.status.success(), "no certificate: {}", said(&made));
+
+    let mut server = openssl(&[
+        "s_server",
+        "-accept",
+        ADDRESS,
+        "-cert",
+        CERTIFICATE,
+        "-key",
+        KEY,
+        "-www",
+        "-quiet",
+    ])
+    .spawn()?;
+    let asked = wait_for_server().and_then(|()| ask());
+    server.kill()?;
+    server.wait()?;
+    asked
+}
+
+fn ask() -> Result<()> {
+    let mut client = openssl(&["s_client", "-connect", ADDRESS, "-quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // Kept open: its end would end the client before the answer is there.
+    let mut input = client.stdin.take().context("a pipe")?;
+    input.write_all(b"GET /tls HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let answer = client.wait_with_output()?;
+    drop(input);
+    let text = String::from_utf8_lossy(&answer.stdout);
+    ensure!(
+        text.starts_with("HTTP/1.0 200"),
+        "the server answered {text:?}; {}",
+        said(&answer)
+    );
+    Ok(())
+}
+
+fn wait_for_server() -> Result<()> {
+    for _ in 0..500 {
+        if TcpStream::connect(ADDRESS).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    bail!("nobody listens on {ADDRESS}")
+}
+
+fn openssl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(OPENSSL);
+    command
+        .args(arguments)
+        .env("OPENSSL_CONF", CONFIGURATION)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
