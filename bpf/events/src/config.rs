@@ -36,6 +36,8 @@ pub struct Offsets {
     pub tcp_bytes_sent: u32,
     pub tcp_bytes_retrans: u32,
     pub tcp_bytes_received: u32,
+    pub icsk_ulp_ops: u32,
+    pub ulp_name: u32,
     /// Fields of the trace points.
     pub set_state_skaddr: u32,
     pub set_state_oldstate: u32,
@@ -95,6 +97,8 @@ pub mod control {
     /// Not 0: all probes are attached. Before, some calls would be seen and others not, which looks
     /// like loss.
     pub const WATCHING: u32 = 1;
+    /// Set by the kernel side, and never cleared: there are processes in `TLS_PROCESSES`.
+    pub const TLS_OUTPUTS: u32 = 2;
 }
 
 /// Programs that go on with a call where one had to stop, by their place in the array.
@@ -118,7 +122,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 38 * 4);
+const _: () = assert!(size_of::<Offsets>() == 40 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

@@ -103,6 +103,7 @@ impl<'a> Record<'a> {
                 header,
                 tls: reader.u64(),
                 positions: [reader.u64(), reader.u64()],
+                stand_in: [reader.u64(), reader.u64()],
                 flags: reader.u8(),
                 reserved: reader.take(),
             }),

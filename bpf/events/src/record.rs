@@ -3,7 +3,7 @@
 /// First word of every record ("WSP1").
 pub const MAGIC: u32 = 0x5753_5031;
 /// Raised whenever a record changes; host and kernel side of different versions refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// What a record is, in [`Header::kind`].
 pub mod kind {
@@ -65,6 +65,15 @@ pub mod flag {
     pub const MID_STREAM: u8 = 1;
     /// The positions are known (of a close: were ever known).
     pub const POSITIONS: u8 = 2;
+    /// Of [`Secured`]: nobody may hear of this socket, nor of what was told of its stand-in.
+    pub const HIDDEN: u8 = 4;
+}
+
+/// Whether an `sk` is no socket, but stands in for that of a TLS object: addresses of the kernel have
+/// their highest bit set.
+#[must_use]
+pub const fn is_stand_in(sk: u64) -> bool {
+    sk != 0 && sk >> 63 == 0
 }
 
 /// Begins every record.
@@ -77,7 +86,8 @@ pub struct Header {
     /// Bytes of the record from its header on, payload included, whatever was reserved behind it.
     pub len: u32,
     pub reserved: u32,
-    /// Address of the kernel's `struct sock`; 0 when the socket of a TLS object is not known.
+    /// Address of the kernel's `struct sock`. Where the socket of a TLS object is not known: what
+    /// stands in for it, see [`is_stand_in`].
     pub sk: u64,
     /// Inode of the socket: with `sk` the identity of a connection's end.
     pub inode: u64,
@@ -142,6 +152,8 @@ pub struct Secured {
     pub tls: u64,
     /// Where the plaintext starts, by [`direction`].
     pub positions: [u64; 2],
+    /// `sk` and `inode` of what stood in for this socket: what was told of it belongs here. 0: none.
+    pub stand_in: [u64; 2],
     pub flags: u8,
     pub reserved: [u8; 7],
 }
@@ -174,7 +186,7 @@ pub struct Close {
 const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(size_of::<Open>() == 136);
 const _: () = assert!(size_of::<Data>() == 96);
-const _: () = assert!(size_of::<Secured>() == 72);
+const _: () = assert!(size_of::<Secured>() == 88);
 const _: () = assert!(size_of::<End>() == 56);
 const _: () = assert!(size_of::<Close>() == 80);
 

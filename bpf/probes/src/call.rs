@@ -22,7 +22,7 @@ use crate::maps::{
     Call, IN_FLIGHT, MORE, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
 };
 use crate::walk::{self, Found, RCV_SHUTDOWN};
-use crate::{copy, hand_over, report, socket, tls};
+use crate::{binding, copy, hand_over, report, socket};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
@@ -75,6 +75,7 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
     unsafe {
         socket::locate(state, found.sk);
         if !show(state, found.sk, tgid, now) {
+            binding::hidden(found, state, entry.direction, entry.shape, entry.argument, now);
             return;
         }
     }
@@ -372,7 +373,7 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
             count(Counter::RingFullBytes, total);
             return false;
         }
-        tls::bind(call, state);
+        binding::bind(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {
             count(Counter::CiphertextBytes, total);
             return false;

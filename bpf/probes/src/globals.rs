@@ -40,6 +40,8 @@ pub static OFFSETS: Offsets = Offsets {
     tcp_bytes_sent: 0,
     tcp_bytes_retrans: 0,
     tcp_bytes_received: 0,
+    icsk_ulp_ops: 0,
+    ulp_name: 0,
     set_state_skaddr: 0,
     set_state_oldstate: 0,
     set_state_newstate: 0,

@@ -7,12 +7,14 @@
 #![no_std]
 #![no_main]
 
+mod binding;
 mod call;
 mod copy;
 mod globals;
 mod hand_over;
 mod life;
 mod maps;
+mod output;
 mod report;
 mod socket;
 mod tls;

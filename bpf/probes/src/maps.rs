@@ -20,6 +20,11 @@ const MAX_OWN_FLOWS: usize = 1024;
 const MAX_FILTER: usize = 1024;
 /// TLS objects that are followed at once.
 const MAX_TLS: usize = 64 * 1024;
+/// Records that TLS objects without a socket have put out and no socket has sent yet: some four for
+/// each handshake under way.
+const MAX_TLS_OUTPUTS: usize = 32 * 1024;
+/// Processes with such objects.
+const MAX_TLS_PROCESSES: usize = 4096;
 
 pub type Ring = RingBuf<u8, TEMPLATE_RING>;
 
@@ -74,6 +79,15 @@ pub static TLS_SINCE: Array<u64, 1> = Array::new();
 /// TLS objects that have been seen.
 #[btf_map]
 pub static TLS_OBJECTS: LruHashMap<TlsKey, TlsObject, MAX_TLS> = LruHashMap::new();
+
+/// Beginnings of TLS records that have left a TLS object whose socket is not known, by process and
+/// content.
+#[btf_map]
+pub static TLS_OUTPUTS: LruHashMap<TlsOutput, TlsOrigin, MAX_TLS_OUTPUTS> = LruHashMap::new();
+
+/// Processes whose sends are compared with those.
+#[btf_map]
+pub static TLS_PROCESSES: LruHashMap<u32, u8, MAX_TLS_PROCESSES> = LruHashMap::new();
 
 /// A call in flight, and while its bytes are copied the cursor over them: there is no other memory
 /// that is a thread's own.
@@ -211,7 +225,10 @@ pub struct TlsCall {
     /// Socket that carried TLS records during this call; 0: none so far.
     pub sk: u64,
     pub inode: u64,
+    /// `SENT`, `RECEIVED`, or neither for a handshake.
     pub direction: u64,
+    /// Records that it has put out without a system call.
+    pub outputs: u64,
 }
 
 /// Identity of a TLS object while it lives: processes that were forked have theirs at one address.
@@ -226,10 +243,31 @@ pub struct TlsKey {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlsObject {
-    /// Its socket, or a stand-in where none is known.
+    /// Its socket, or a stand-in where none is known, or 0 where there is neither so far.
     pub sk: u64,
-    /// That socket's inode, or when the object was first seen.
+    /// That socket's inode; of a stand-in what `born` is.
     pub inode: u64,
+    /// When it was first seen: another object at this address has another time.
+    pub born: u64,
+    /// Not 0: it was first seen while it shook hands, before there was any plaintext.
+    pub whole: u64,
+}
+
+/// The part of a TLS record that no other record has.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsOutput {
+    pub tgid: u64,
+    pub bytes: [u64; 4],
+}
+
+/// The TLS object that put out a record.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsOrigin {
+    pub tls: u64,
+    /// When the object was first seen; 0 when two objects have put out the same bytes.
+    pub born: u64,
 }
 
 #[inline(always)]

@@ -18,7 +18,7 @@ use wirespan_events::{
 
 use crate::globals::{offset, setting};
 use crate::maps::{CONTROL, RINGS, Ring, Socket, count, socket_flag};
-use crate::walk::{self, kernel};
+use crate::walk::{self, Found, kernel};
 
 /// The ring of the current CPU.
 #[inline(always)]
@@ -280,9 +280,9 @@ pub unsafe fn close(socket: *mut Socket, sk: u64, positions: [u64; 2], reason: u
     }
 }
 
-/// What follows on this socket is plaintext.
+/// What follows on this socket is plaintext; so was what was told of `stand_in`.
 #[inline(always)]
-pub fn secured(sk: u64, inode: u64, tls: u64, positions: [u64; 2], flags: u8, time: u64) -> bool {
+pub fn secured(found: Found, stand_in: Found, tls: u64, start: [u64; 2], flags: u8, time: u64) -> bool {
     let Some(ring) = ring() else { return false };
     let Some(record) = reserve::<Secured>(ring) else {
         count(Counter::RingFull, 1);
@@ -291,9 +291,16 @@ pub fn secured(sk: u64, inode: u64, tls: u64, positions: [u64; 2], flags: u8, ti
     // SAFETY: the reservation is as large as the record.
     unsafe {
         record.write(Secured {
-            header: header(kind::SECURED, size_of::<Secured>() as u32, sk, inode, time),
+            header: header(
+                kind::SECURED,
+                size_of::<Secured>() as u32,
+                found.sk,
+                found.inode,
+                time,
+            ),
             tls,
-            positions,
+            positions: start,
+            stand_in: [stand_in.sk, stand_in.inode],
             flags,
             reserved: [0; 7],
         });

@@ -1,38 +1,28 @@
-//! Plaintext of OpenSSL 3, bound to its socket.
-//!
-//! While a thread is inside `SSL_read` or `SSL_write`, the system calls that it makes and whose
-//! bytes begin with a TLS record tell which socket the TLS object uses. The binding stays as long as
-//! the object lives. Where there are no such calls, as with memory BIOs, the plaintext is reported
-//! with a stand-in for the socket: peer unknown is an answer, a wrong peer is not.
+//! Plaintext of TLS libraries, as it passes their functions.
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
-use wirespan_events::config::{TLS_ATTACHING, filter};
+use wirespan_events::config::filter;
 use wirespan_events::{
     Counter, call as name,
     direction::{RECEIVED, SENT},
-    flag, layer, missing,
+    layer, missing,
 };
 
-use crate::copy::{MESSAGE_IOV, user};
+use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, TLS_OBJECTS, TLS_SINCE, TlsCall,
-    TlsKey, TlsObject, count, shape, socket_flag,
+    Call, FILTER_TGIDS, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, TLS_OBJECTS, TlsCall, TlsKey,
+    TlsObject, count, shape, socket_flag,
 };
 use crate::walk::Found;
-use crate::{hand_over, life, report, socket};
+use crate::{binding, hand_over, life, output, report, socket};
 
-/// Content types of TLS records: change of cipher, alert, handshake, application data.
-const FIRST_TYPE: u8 = 20;
-const LAST_TYPE: u8 = 23;
-/// Major version of SSL 3.0 and every TLS; the minor one is at most 4.
-const MAJOR: u8 = 3;
-const LAST_MINOR: u8 = 4;
-/// Length of a record's header.
-const RECORD_HEADER: u64 = 5;
+/// The "direction" of a handshake, of which there is no plaintext.
+pub const TLS_HANDSHAKE: u8 = 2;
+const _: () = assert!(TLS_HANDSHAKE != SENT && TLS_HANDSHAKE != RECEIVED);
 
 /// Bits of a pointer into user space that tell two of them apart, and of the process id above.
 const POINTER_BITS: u32 = 47;
@@ -41,6 +31,13 @@ const PROCESS_MASK: u64 = 0xffff;
 
 #[inline(always)]
 fn enter(ctx: &ProbeContext, direction: u8, out: Option<usize>) {
+    let buffer = (ctx.arg(1).unwrap_or(0), ctx.arg(2).unwrap_or(0));
+    enter_with(ctx, direction, buffer, out);
+}
+
+/// With the memory, address and length, that the plaintext passes through; 0 where it has no address.
+#[inline(always)]
+fn enter_with(ctx: &ProbeContext, direction: u8, memory: (u64, u64), out: Option<usize>) {
     let thread = bpf_get_current_pid_tgid();
     let tgid = (thread >> 32) as u32;
     if !is_watched(tgid) {
@@ -50,8 +47,7 @@ fn enter(ctx: &ProbeContext, direction: u8, out: Option<usize>) {
         return;
     }
     let tls: u64 = ctx.arg(0).unwrap_or(0);
-    let buffer: u64 = ctx.arg(1).unwrap_or(0);
-    let length: u64 = ctx.arg(2).unwrap_or(0);
+    let (buffer, length) = memory;
     let out: u64 = out.and_then(|number| ctx.arg(number)).unwrap_or(0);
     let call = TlsCall {
         tls,
@@ -63,8 +59,15 @@ fn enter(ctx: &ProbeContext, direction: u8, out: Option<usize>) {
         sk: 0,
         inode: 0,
         direction: direction.into(),
+        outputs: 0,
     };
-    if TLS_IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
+    // BoringSSL shakes hands within a read or a write.
+    let how = if direction == TLS_HANDSHAKE {
+        BPF_NOEXIST
+    } else {
+        BPF_ANY
+    };
+    if TLS_IN_FLIGHT.insert(thread, &call, how.into()).is_err() && direction != TLS_HANDSHAKE {
         count(Counter::InFlightFull, 1);
     }
 }
@@ -100,7 +103,58 @@ pub fn tls_write_flags(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The return of any of them.
+/// `ossl_ssize_t SSL_sendfile(SSL *s, int fd, off_t offset, size_t size, int flags)`: the plaintext
+/// passes no memory of the program.
+#[uprobe]
+pub fn tls_send_file(ctx: ProbeContext) -> u32 {
+    enter_with(&ctx, SENT, (0, 0), None);
+    0
+}
+
+/// `ssize_t gnutls_record_recv_packet(gnutls_session_t session, gnutls_packet_t *packet)`: where the
+/// plaintext is only the library knows.
+#[uprobe]
+pub fn tls_read_packet(ctx: ProbeContext) -> u32 {
+    enter_with(&ctx, RECEIVED, (0, 0), None);
+    0
+}
+
+/// `int SSL_do_handshake(SSL *ssl)`
+#[uprobe]
+pub fn tls_handshake(ctx: ProbeContext) -> u32 {
+    enter_with(&ctx, TLS_HANDSHAKE, (0, 0), None);
+    0
+}
+
+#[uretprobe]
+pub fn tls_handshake_return(_: RetProbeContext) -> u32 {
+    let thread = bpf_get_current_pid_tgid();
+    let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) else {
+        return 0;
+    };
+    // SAFETY: a value of the map of TLS calls; it is this thread's own until it is removed.
+    unsafe {
+        if (*outer).direction != TLS_HANDSHAKE.into() {
+            return 0;
+        }
+        leave(outer, thread);
+    }
+    0
+}
+
+/// The end of a call.
+#[inline(always)]
+unsafe fn leave(outer: *mut TlsCall, thread: u64) {
+    // SAFETY: as in `tls_return`.
+    unsafe {
+        if (*outer).outputs != 0 && (*outer).sk == 0 {
+            output::expect_sends(thread >> 32);
+        }
+    }
+    let _ = TLS_IN_FLIGHT.remove(thread);
+}
+
+/// The return of a read or a write.
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
@@ -110,6 +164,9 @@ pub fn tls_return(ctx: RetProbeContext) -> u32 {
     let result: i32 = ctx.ret();
     // SAFETY: a value of the map of TLS calls; it is this thread's own until it is removed.
     unsafe {
+        if (*outer).direction == TLS_HANDSHAKE.into() {
+            return 0;
+        }
         let bytes = if (*outer).out == 0 {
             if result > 0 {
                 u64::from(result.cast_unsigned())
@@ -121,12 +178,13 @@ pub fn tls_return(ctx: RetProbeContext) -> u32 {
         } else {
             0
         };
-        // Never more than was asked for, whatever the memory says by now.
-        if bytes != 0 && bytes <= (*outer).length {
+        // Never more than was asked for, whatever the memory says by now. Where there is no memory
+        // there is nothing to read beyond.
+        if bytes != 0 && (bytes <= (*outer).length || (*outer).buffer == 0) {
             plaintext(outer, thread, bytes);
         }
+        leave(outer, thread);
     }
-    let _ = TLS_IN_FLIGHT.remove(thread);
     0
 }
 
@@ -154,165 +212,71 @@ pub fn tls_free(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// Called for each system call on a socket: if the thread is inside a TLS function and the bytes
-/// are a TLS record, the socket is that TLS object's.
-///
-/// # Safety
-/// `call` is a value of the map of calls and `state` one of the map of sockets.
-#[inline(always)]
-pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let thread = bpf_get_current_pid_tgid();
-        let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) else {
-            return;
-        };
-        if (*outer).sk == (*call).sk && (*outer).inode == (*call).inode {
-            return;
-        }
-        if !is_record(call) {
-            return;
-        }
-        (*outer).sk = (*call).sk;
-        (*outer).inode = (*call).inode;
-        secure(state, (*call).sk, (*outer).tls, (*outer).entry, 0);
-    }
-}
-
-/// From here on the plaintext of this socket is reported. `mid`: 0, or [`flag::MID_STREAM`] where
-/// plaintext has passed unseen.
-///
-/// # Safety
-/// `state` is a value of the map of sockets.
-#[inline(always)]
-pub unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64, mid: u8) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if (*state).flags & socket_flag::SECURED != 0 {
-            return;
-        }
-        // A connection that is younger than the probes has shown all of its plaintext.
-        let since = match TLS_SINCE.get_ptr(0) {
-            Some(since) => *since,
-            None => TLS_ATTACHING,
-        };
-        let mid = if (*state).born <= since {
-            flag::MID_STREAM
-        } else {
-            mid
-        };
-        if report::secured(sk, (*state).inode, tls, (*state).plaintext, mid, time) {
-            (*state).flags |= socket_flag::SECURED;
-            (*state).budget = [setting!(unknown_bytes); 2];
-            (*state).turns = 0;
-            (*state).unwanted = [0; 2];
-        }
-    }
-}
-
-/// Whether the bytes of a call begin with the header of a TLS record.
-///
-/// # Safety
-/// `call` is a value of the map of calls.
-#[inline(always)]
-pub unsafe fn is_record(call: *mut Call) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if (*call).left < RECORD_HEADER {
-            return false;
-        }
-        let mut address = (*call).argument;
-        let mut kind = (*call).shape;
-        if kind == shape::MESSAGE {
-            address = user(address + MESSAGE_IOV).unwrap_or(0);
-            kind = shape::IOVECS;
-        }
-        if kind == shape::IOVECS {
-            address = user(address).unwrap_or(0);
-        } else if kind != shape::BUFFER {
-            return false;
-        }
-        let Some([content, major, minor]) = user::<[u8; 3]>(address) else {
-            return false;
-        };
-        (FIRST_TYPE..=LAST_TYPE).contains(&content) && major == MAJOR && minor <= LAST_MINOR
-    }
-}
-
 /// The socket that a TLS object belongs to, or what stands for it.
 #[inline(always)]
 unsafe fn owner(outer: *mut TlsCall, tgid: u64) -> Option<(Found, *mut Socket)> {
     // SAFETY: as in `tls_return`.
     unsafe {
-        let key = TlsKey {
-            tls: (*outer).tls,
-            tgid,
-        };
-        if (*outer).sk == 0 {
-            if let Some(known) = TLS_OBJECTS.get_ptr(&key) {
-                let found = Found {
-                    sk: (*known).sk,
-                    inode: (*known).inode,
-                };
-                if let Some(state) = SOCKETS.get_ptr_mut(found.sk)
-                    && (*state).inode == found.inode
-                {
-                    return Some((found, state));
-                }
-                // The socket has ended: what is at this address is another object.
-            }
-            return stand_in(outer, &key);
-        }
-        let found = Found {
+        let mut found = Found {
             sk: (*outer).sk,
             inode: (*outer).inode,
         };
-        let state = SOCKETS.get_ptr_mut(found.sk)?;
-        if (*state).inode != found.inode {
-            return None;
-        }
-        let known = TLS_OBJECTS.get_ptr(&key);
-        if known.is_none_or(|known| (*known).sk != found.sk || (*known).inode != found.inode) {
-            let object = TlsObject {
-                sk: found.sk,
-                inode: found.inode,
+        if found.sk == 0 {
+            let key = TlsKey {
+                tls: (*outer).tls,
+                tgid,
             };
-            if TLS_OBJECTS.insert(&key, &object, BPF_ANY.into()).is_err() {
-                count(Counter::TlsFull, 1);
+            let known = TLS_OBJECTS.get_ptr(&key);
+            let born = match known {
+                Some(known) => {
+                    found.sk = (*known).sk;
+                    found.inode = (*known).inode;
+                    (*known).born
+                }
+                None => (*outer).entry,
+            };
+            if let Some(state) = SOCKETS.get_ptr_mut(found.sk)
+                && (*state).inode == found.inode
+            {
+                return Some((found, state));
             }
+            // A socket that has ended had another object at this address.
+            let ended = found.sk != 0;
+            return stand_in(&key, if ended { (*outer).entry } else { born });
         }
-        Some((found, state))
+        let state = SOCKETS.get_ptr_mut(found.sk)?;
+        if (*state).inode == found.inode {
+            Some((found, state))
+        } else {
+            None
+        }
     }
 }
 
 /// A connection for a TLS object whose socket is not known.
 #[inline(always)]
-unsafe fn stand_in(outer: *mut TlsCall, key: &TlsKey) -> Option<(Found, *mut Socket)> {
-    // SAFETY: as in `tls_return`.
-    unsafe {
-        count(Counter::TlsUnbound, 1);
-        if setting!(filter) & filter::PORT != 0 {
-            // Whether its ports are wanted cannot be known.
-            return None;
-        }
-        // Below every address of the kernel, and different in processes that were forked.
-        let sk = (key.tls & POINTER_MASK) | ((key.tgid & PROCESS_MASK) << POINTER_BITS);
-        let found = Found {
-            sk,
-            inode: (*outer).entry,
-        };
-        let flags = socket_flag::STAND_IN | socket_flag::POSITIONS | socket_flag::DECIDED;
-        let state = socket::add(found, flags | socket_flag::MID_STREAM)?;
-        let object = TlsObject {
-            sk,
-            inode: found.inode,
-        };
-        if TLS_OBJECTS.insert(key, &object, BPF_ANY.into()).is_err() {
-            count(Counter::TlsFull, 1);
-            return None;
-        }
-        Some((found, state))
+unsafe fn stand_in(key: &TlsKey, born: u64) -> Option<(Found, *mut Socket)> {
+    count(Counter::TlsUnbound, 1);
+    // Below every address of the kernel, and different in processes that were forked.
+    let sk = (key.tls & POINTER_MASK) | ((key.tgid & PROCESS_MASK) << POINTER_BITS);
+    let found = Found { sk, inode: born };
+    let flags = socket_flag::STAND_IN
+        | socket_flag::POSITIONS
+        | socket_flag::DECIDED
+        | socket_flag::MID_STREAM;
+    let state = socket::add(found, flags)?;
+    let object = TlsObject {
+        sk,
+        inode: born,
+        born,
+        whole: 0,
+    };
+    if TLS_OBJECTS.insert(key, &object, BPF_ANY.into()).is_err() {
+        count(Counter::TlsFull, 1);
+        return None;
     }
+    output::expect_sends(key.tgid);
+    Some((found, state))
 }
 
 /// Plaintext has passed.
@@ -339,12 +303,13 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
 pub struct Plaintext {
     /// Address of what stands for the TLS connection in its process.
     pub tls: u64,
+    /// 0 where it passed no memory that is known.
     pub buffer: u64,
     pub bytes: u64,
     /// When the function was entered.
     pub entry: u64,
     pub sent: bool,
-    /// As for [`secure`].
+    /// As for [`binding::secure`].
     pub mid: u8,
 }
 
@@ -369,7 +334,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             report::open(state, found.sk, tgid, passed.entry);
         }
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
-            secure(state, found.sk, passed.tls, passed.entry, passed.mid);
+            binding::secure(state, found.sk, passed.tls, passed.entry, passed.mid);
         }
         if passed.sent {
             (*state).plaintext[0] = position.wrapping_add(bytes);
@@ -411,7 +376,11 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             },
             direction: if passed.sent { SENT } else { RECEIVED },
             layer: layer::PLAINTEXT,
-            shape: shape::BUFFER,
+            shape: if passed.buffer == 0 {
+                shape::NONE
+            } else {
+                shape::BUFFER
+            },
             cause: missing::LIMIT,
             reserved: [0; 3],
         };

@@ -25,7 +25,7 @@ pub mod tcp {
 /// `RCV_SHUTDOWN` of `sk_shutdown`: nothing more will be received.
 pub const RCV_SHUTDOWN: u8 = 1;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     pub sk: u64,
     pub inode: u64,
@@ -96,6 +96,14 @@ pub fn state(sk: u64) -> u8 {
 #[inline(always)]
 pub fn shutdown(sk: u64) -> u8 {
     kernel(sk + offset!(sock_shutdown))
+}
+
+/// Whether the kernel itself encrypts what is sent (`tcp_set_ulp`, name "tls").
+#[inline(always)]
+pub fn is_ktls(sk: u64) -> bool {
+    let operations: u64 = kernel(sk + offset!(icsk_ulp_ops));
+    let name: u32 = kernel(operations + offset!(ulp_name));
+    name == u32::from_ne_bytes(*b"tls\0")
 }
 
 /// Sequence number of the next byte that a send adds (0) or a receive takes (1).

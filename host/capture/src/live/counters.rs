@@ -23,6 +23,8 @@ pub struct HostCounters {
     pub tls_libraries: AtomicU64,
     /// TLS libraries that could not be probed.
     pub tls_libraries_failed: AtomicU64,
+    /// TLS objects whose plaintext was handed on without a socket.
+    pub tls_unknown_peers: AtomicU64,
 }
 
 /// Counters of a live capture; cheap to clone, readable from any thread.
@@ -66,6 +68,7 @@ impl LiveCounters {
             ("verdicts_failed", &host.verdicts_failed),
             ("tls_libraries", &host.tls_libraries),
             ("tls_libraries_failed", &host.tls_libraries_failed),
+            ("tls_unknown_peers", &host.tls_unknown_peers),
         ] {
             all.push((name.to_owned(), value.load(Ordering::Relaxed)));
         }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wirespan_events::{Record, direction, flag, layer, missing, role};
+use wirespan_events::{Record, direction, flag, is_stand_in, layer, missing, role};
 
 use super::counters::{HostCounters, add};
 use super::recent::RecentSet;
+use super::unbound::{Fate, Unbound};
 use crate::event::{
     Close, CloseReason, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos, Open, Process,
     ProcessKey, Role, Secured, SocketEvent, Transport,
@@ -35,14 +36,37 @@ const MAX_OPEN: usize = 256 * 1024;
 struct Pending {
     time: Nanos,
     rank: u8,
+    /// When it happened: earlier than `time` for what has waited for its socket.
+    happened: Nanos,
     position: u64,
     event: SocketEvent,
+}
+
+impl Pending {
+    fn new(event: SocketEvent) -> Self {
+        let (rank, position) = match &event {
+            SocketEvent::Process(_) | SocketEvent::Open(_) => (0, 0),
+            SocketEvent::Secured(_) => (1, 0),
+            SocketEvent::Data(data) => (2, data.position),
+            SocketEvent::End(end) => (3, end.position.unwrap_or(0)),
+            SocketEvent::Confirmed(_) | SocketEvent::Close(_) => (4, 0),
+        };
+        let time = time(&event);
+        Self {
+            time,
+            rank,
+            happened: time,
+            position,
+            event,
+        }
+    }
 }
 
 /// Turns records into events and puts them in order.
 #[derive(Debug)]
 pub(super) struct Decoder {
     pending: Vec<Pending>,
+    unbound: Unbound,
     open: RecentSet,
     processes: ProcessTable,
     described: HashMap<u32, Arc<Process>>,
@@ -50,9 +74,11 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(counters: Arc<HostCounters>) -> Self {
+    /// `needs_socket`: what has no addresses is not wanted.
+    pub(super) fn new(counters: Arc<HostCounters>, needs_socket: bool) -> Self {
         Self {
             pending: Vec::new(),
+            unbound: Unbound::new(needs_socket),
             open: RecentSet::new(MAX_OPEN),
             processes: ProcessTable::default(),
             described: HashMap::new(),
@@ -73,27 +99,107 @@ impl Decoder {
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let (rank, position, event) = match record {
-            Record::Open(open) => (0, 0, SocketEvent::Open(Box::new(self.open(open)))),
-            Record::Secured(secured) => (1, 0, SocketEvent::Secured(decode_secured(secured))),
+        let event = match record {
+            Record::Open(open) => SocketEvent::Open(Box::new(self.open(open))),
+            Record::Secured(secured) => {
+                let flags = secured.flags;
+                let [sk, inode] = secured.stand_in;
+                let event = decode_secured(secured);
+                if sk != 0 {
+                    let stand_in = ConnectionKey {
+                        socket: sk,
+                        generation: inode,
+                    };
+                    let hidden = flags & flag::HIDDEN != 0;
+                    self.bind(stand_in, (!hidden).then_some(event.key), event.time);
+                }
+                if flags & flag::HIDDEN != 0 {
+                    return;
+                }
+                SocketEvent::Secured(event)
+            }
             Record::Data(data, payload) => {
                 let Some(data) = decode_data(data, payload) else {
                     add(&self.counters.malformed, 1);
                     return;
                 };
                 add(&self.counters.payload_bytes, data.bytes.len() as u64);
-                (2, data.position, SocketEvent::Data(data))
+                SocketEvent::Data(data)
             }
-            Record::End(end) => (3, end.position, SocketEvent::End(decode_end(end))),
-            Record::Close(close) => (4, 0, SocketEvent::Close(decode_close(close))),
+            Record::End(end) => SocketEvent::End(decode_end(end)),
+            Record::Close(close) => SocketEvent::Close(decode_close(close)),
         };
-        let time = time(&event);
+        match event.key() {
+            Some(key) if is_stand_in(key.socket) => self.without_socket(key, event),
+            _ => self.pending.push(Pending::new(event)),
+        }
+    }
+
+    /// An event of a TLS object whose socket was not known when it happened.
+    fn without_socket(&mut self, key: ConnectionKey, event: SocketEvent) {
+        match self.unbound.fate(&key) {
+            Fate::Passes => self.pending.push(Pending::new(event)),
+            Fate::Belongs(socket) => {
+                let happened = time(&event);
+                self.rename(event, socket, happened);
+            }
+            Fate::Waits => {
+                let ends = matches!(event, SocketEvent::Close(_));
+                let now = time(&event);
+                self.unbound.hold(key, event, now);
+                if ends {
+                    let events = self.unbound.give_up(key);
+                    self.hand_on(events);
+                }
+            }
+            Fate::Dropped => {}
+        }
+    }
+
+    /// The socket of a TLS object is known from now on; `None`: nobody may hear of it.
+    fn bind(&mut self, stand_in: ConnectionKey, socket: Option<ConnectionKey>, now: Nanos) {
+        if self.unbound.was_handed_on(&stand_in) {
+            // What has been told stands: that connection ends, and the socket's begins in the middle.
+            self.pending
+                .push(Pending::new(SocketEvent::Close(Close {
+                    key: stand_in,
+                    time: now,
+                    reason: CloseReason::CutOff,
+                    positions: [None; 2],
+                })));
+        }
+        let events = self.unbound.found(stand_in, socket);
+        if let Some(socket) = socket {
+            for event in events {
+                self.rename(event, socket, now);
+            }
+        }
+    }
+
+    /// Plaintext of a stand-in becomes the socket's, not before the socket was announced.
+    fn rename(&mut self, event: SocketEvent, socket: ConnectionKey, earliest: Nanos) {
+        let event = match event {
+            SocketEvent::Data(data) => SocketEvent::Data(Data {
+                key: socket,
+                ..data
+            }),
+            // The socket has its own opening, its own plaintext's beginning and its own end.
+            _ => return,
+        };
+        let pending = Pending::new(event);
         self.pending.push(Pending {
-            time,
-            rank,
-            position,
-            event,
+            time: pending.time.max(earliest),
+            ..pending
         });
+    }
+
+    fn hand_on(&mut self, events: Vec<SocketEvent>) {
+        for event in events {
+            if matches!(event, SocketEvent::Open(_)) {
+                add(&self.counters.tls_unknown_peers, 1);
+            }
+            self.pending.push(Pending::new(event));
+        }
     }
 
     fn open(&mut self, open: &wirespan_events::Open) -> Open {
@@ -167,21 +273,26 @@ impl Decoder {
             self.described.insert(open.tgid, Arc::clone(&process));
             // Ahead of everything that waits: an older record of the same process may still come out
             // of another ring.
-            self.pending.push(Pending {
-                time: 0,
-                rank: 0,
-                position: 0,
-                event: SocketEvent::Process(process),
-            });
+            self.pending.push(Pending::new(SocketEvent::Process(process)));
         }
         described
     }
 
     /// Hands out what happened up to `horizon`, in order.
     pub(super) fn release(&mut self, horizon: Nanos, events: &mut Vec<SocketEvent>) {
+        if !self.unbound.is_empty() {
+            let events = self.unbound.expired(horizon);
+            self.hand_on(events);
+        }
         // Stable: records of one ring with one time keep their order.
-        self.pending
-            .sort_by_key(|pending| (pending.time, pending.rank, pending.position));
+        self.pending.sort_by_key(|pending| {
+            (
+                pending.time,
+                pending.rank,
+                pending.happened,
+                pending.position,
+            )
+        });
         let count = self
             .pending
             .partition_point(|pending| pending.time <= horizon);
@@ -205,8 +316,9 @@ impl Decoder {
         }
     }
 
+    /// Nothing waits, not even for its socket.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.pending.is_empty() && self.unbound.is_empty()
     }
 
     /// More is waiting than should.
@@ -322,8 +434,9 @@ mod tests {
     /// One process opens two connections on two CPUs: the ring of the later one is drained first.
     #[test]
     fn a_process_is_described_before_any_of_its_connections() {
-        let mut decoder = Decoder::new(Arc::default());
-        for (sk, time) in [(1, 200), (2, 100)] {
+        let mut decoder = Decoder::new(Arc::default(), false);
+        let kernel = 1 << 63;
+        for (sk, time) in [(kernel | 1, 200), (kernel | 2, 100)] {
             let open = wirespan_events::Open {
                 header: wirespan_events::Header {
                     sk,
@@ -346,7 +459,7 @@ mod tests {
         else {
             panic!("{events:?}")
         };
-        assert_eq!((first.key.socket, second.key.socket), (2, 1));
+        assert_eq!((first.key.socket, second.key.socket), (kernel | 2, kernel | 1));
         assert_eq!(first.process.unwrap().pid, process.pid);
         assert!(first.process.unwrap().started == process.started);
     }

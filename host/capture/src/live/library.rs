@@ -30,7 +30,8 @@ pub struct FileId {
     pub changed: i128,
 }
 
-/// A function that plaintext passes, or that ends a TLS object.
+/// A function that plaintext or ciphertext passes, or that begins or ends a TLS object. Named after
+/// OpenSSL's; those of GnuTLS have the same arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TlsFunction {
     /// `int SSL_read(SSL *ssl, void *buf, int num)`
@@ -43,6 +44,14 @@ pub enum TlsFunction {
     WriteEx,
     /// `void SSL_free(SSL *ssl)`
     Free,
+    /// `int SSL_do_handshake(SSL *ssl)`
+    Handshake,
+    /// `ossl_ssize_t SSL_sendfile(SSL *s, int fd, off_t offset, size_t size, int flags)`
+    SendFile,
+    /// `int BIO_write(BIO *b, const void *data, int dlen)`
+    Output,
+    /// `ssize_t gnutls_record_recv_packet(gnutls_session_t session, gnutls_packet_t *packet)`
+    ReadPacket,
     /// What `SSL_read` and `SSL_read_ex` both call, with the arguments of the latter.
     ReadInner,
     /// What `SSL_write` and `SSL_write_ex` both call, with the arguments of the latter.
@@ -51,28 +60,27 @@ pub enum TlsFunction {
     WriteInnerFlags,
 }
 
-impl TlsFunction {
-    /// Those that a library exports.
-    pub const EXPORTED: [Self; 5] = [
-        Self::Read,
-        Self::ReadEx,
-        Self::Write,
-        Self::WriteEx,
-        Self::Free,
-    ];
-
-    /// The symbol of an exported function; of an inner one that of its plain wrapper.
-    #[must_use]
-    pub const fn symbol(self) -> &'static str {
-        match self {
-            Self::Read | Self::ReadInner => "SSL_read",
-            Self::ReadEx => "SSL_read_ex",
-            Self::Write | Self::WriteInner | Self::WriteInnerFlags => "SSL_write",
-            Self::WriteEx => "SSL_write_ex",
-            Self::Free => "SSL_free",
-        }
-    }
-}
+/// Functions by their symbols. What ends an object is first: probed in this order, no object is seen
+/// whose end is not.
+const SYMBOLS: [(TlsFunction, &str); 15] = [
+    (TlsFunction::Free, "SSL_free"),
+    (TlsFunction::Output, "BIO_write"),
+    (TlsFunction::Handshake, "SSL_do_handshake"),
+    (TlsFunction::Read, "SSL_read"),
+    (TlsFunction::ReadEx, "SSL_read_ex"),
+    (TlsFunction::Write, "SSL_write"),
+    (TlsFunction::WriteEx, "SSL_write_ex"),
+    (TlsFunction::SendFile, "SSL_sendfile"),
+    (TlsFunction::Free, "gnutls_deinit"),
+    (TlsFunction::Handshake, "gnutls_handshake"),
+    (TlsFunction::Read, "gnutls_record_recv"),
+    (TlsFunction::Read, "gnutls_record_recv_seq"),
+    (TlsFunction::ReadPacket, "gnutls_record_recv_packet"),
+    (TlsFunction::Write, "gnutls_record_send"),
+    (TlsFunction::Write, "gnutls_record_send2"),
+];
+/// Tell versions apart: only ever in OpenSSL 3, in 1.1.1 and later, in GnuTLS.
+const MARKS: [&str; 3] = ["SSL_CTX_new_ex", "SSL_read_early_data", "gnutls_deinit"];
 
 /// Which library it is, by what it exports: a file's name says little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +91,9 @@ pub enum TlsFlavour {
     OpenSsl1,
     /// The same functions from elsewhere: BoringSSL, LibreSSL, OpenSSL before 1.1.1.
     OpenSslLike,
+    GnuTls,
+    /// No TLS of its own, but the BIOs that TLS writes to: `libcrypto`.
+    Crypto,
 }
 
 /// A library that can be probed.
@@ -111,16 +122,20 @@ pub enum OpenError {
     Refused(String),
 }
 
+/// Names of libraries, as far as they are the same everywhere.
+const NAMES: [&[u8]; 3] = [b"libssl", b"libcrypto", b"libgnutls"];
+
 /// `libssl.so`, `libssl.so.3`, and `libssl-1a2b3c4d.so.3` as Python wheels carry it. NSS has a
 /// `libssl3.so` with other functions.
 #[must_use]
 pub fn is_tls_name(path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let Some(rest) = name.strip_prefix(b"libssl") else {
-        return false;
-    };
-    rest.starts_with(b".so")
-        || (rest.starts_with(b"-") && rest.windows(3).any(|part| part == b".so"))
+    NAMES.iter().any(|known| {
+        name.strip_prefix(*known).is_some_and(|rest| {
+            rest.starts_with(b".so")
+                || (rest.starts_with(b"-") && rest.windows(3).any(|part| part == b".so"))
+        })
+    })
 }
 
 pub(super) fn path_of(mapping: &Mapping<'_>) -> PathBuf {
@@ -229,40 +244,51 @@ fn identify(file: &File) -> io::Result<FileId> {
 }
 
 fn functions(file: &File) -> Result<(Vec<(TlsFunction, u64)>, TlsFlavour), String> {
-    let [read, read_ex, write, write_ex, free] = TlsFunction::EXPORTED.map(TlsFunction::symbol);
-    // Only ever in OpenSSL 3, and in 1.1.1 and later.
-    let names = [
-        read,
-        read_ex,
-        write,
-        write_ex,
-        free,
-        "SSL_CTX_new_ex",
-        "SSL_read_early_data",
-    ];
-    let found = elf::function_offsets(file, names).map_err(|error| error.to_string())?;
-    let [.., three, one] = found;
-    let mut functions: Vec<_> = TlsFunction::EXPORTED
+    let found = elf::function_offsets(file, SYMBOLS.map(|(_, symbol)| symbol))
+        .map_err(|error| error.to_string())?;
+    let mut functions: Vec<_> = SYMBOLS
         .into_iter()
         .zip(found)
-        .filter_map(|(function, offset)| Some((function, offset?)))
+        .filter_map(|((function, _), offset)| Some((function, offset?)))
         .collect();
-    if !functions
-        .iter()
-        .any(|&(function, _)| function != TlsFunction::Free)
-    {
-        return Err(
-            "it exports none of the functions that plaintext passes (SSL_read, SSL_write)"
-                .to_owned(),
-        );
+    let has = |wanted: &[TlsFunction]| {
+        functions
+            .iter()
+            .any(|(function, _)| wanted.contains(function))
+    };
+    let reads = has(&[TlsFunction::Read, TlsFunction::ReadEx]);
+    let writes = has(&[TlsFunction::Write, TlsFunction::WriteEx]);
+    let flavour = match (reads, writes) {
+        (true, true) => flavour(file)?,
+        (false, false) if has(&[TlsFunction::Output]) => TlsFlavour::Crypto,
+        (false, false) => {
+            return Err(
+                "it has no symbols of the functions that plaintext passes (SSL_read, SSL_write)"
+                    .to_owned(),
+            );
+        }
+        // Half of a library would show half of each conversation.
+        (true, false) => return Err("it has no symbol of a function that writes".to_owned()),
+        (false, true) => return Err("it has no symbol of a function that reads".to_owned()),
+    };
+    if flavour == TlsFlavour::Crypto {
+        functions.retain(|(function, _)| *function == TlsFunction::Output);
+    } else if !has(&[TlsFunction::Free]) {
+        // One object would be taken for another.
+        return Err("it has no symbol of the function that ends a TLS object".to_owned());
     }
     place(file, &mut functions);
-    let flavour = match (three, one) {
-        (Some(_), _) => TlsFlavour::OpenSsl3,
-        (None, Some(_)) => TlsFlavour::OpenSsl1,
-        (None, None) => TlsFlavour::OpenSslLike,
-    };
     Ok((functions, flavour))
+}
+
+fn flavour(file: &File) -> Result<TlsFlavour, String> {
+    let found = elf::function_offsets(file, MARKS).map_err(|error| error.to_string())?;
+    Ok(match found {
+        [Some(_), ..] => TlsFlavour::OpenSsl3,
+        [None, Some(_), _] => TlsFlavour::OpenSsl1,
+        [None, None, Some(_)] => TlsFlavour::GnuTls,
+        [None, None, None] => TlsFlavour::OpenSslLike,
+    })
 }
 
 /// Puts inner functions in the place of their wrappers, and moves the end of an object, to where
@@ -293,9 +319,12 @@ fn place(file: &File, functions: &mut Vec<(TlsFunction, u64)>) {
         functions.push((stands_for, inner.offset));
     }
     for (function, offset) in functions {
-        if *function == TlsFunction::Free
-            && let Some(cheap) = placement::cheap_entry(file, *offset)
-        {
+        let cheap = match function {
+            TlsFunction::Free | TlsFunction::Output => placement::cheap_entry(file, *offset),
+            TlsFunction::ReadInner | TlsFunction::WriteInner | TlsFunction::WriteInnerFlags => None,
+            _ => placement::cheap_with_return(file, *offset),
+        };
+        if let Some(cheap) = cheap {
             *offset = cheap;
         }
     }

@@ -263,6 +263,8 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         tcp_bytes_sent: get("OFF_TCP_BYTES_SENT"),
         tcp_bytes_retrans: get("OFF_TCP_BYTES_RETRANS"),
         tcp_bytes_received: get("OFF_TCP_BYTES_RECEIVED"),
+        icsk_ulp_ops: get("OFF_ICSK_ULP_OPS"),
+        ulp_name: get("OFF_ULP_NAME"),
         set_state_skaddr: get("OFF_EVENT_STATE_SKADDR"),
         set_state_oldstate: get("OFF_EVENT_STATE_OLD"),
         set_state_newstate: get("OFF_EVENT_STATE_NEW"),
@@ -384,7 +386,7 @@ fn load_tls(ebpf: &mut Ebpf, report: &mut LiveReport) -> bool {
     report.sets.push(ProbeSet {
         name: TLS_SET,
         left_out,
-        without: "the plaintext of OpenSSL",
+        without: "the plaintext of TLS libraries",
     });
     usable
 }

@@ -26,6 +26,7 @@ pub mod tls;
 mod tls_probes;
 pub mod tracefs;
 mod trials;
+mod unbound;
 mod verdicts;
 
 pub use config::{LiveConfig, LiveReport, ProbeSet};

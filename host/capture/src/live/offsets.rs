@@ -132,6 +132,14 @@ const MEMBERS: &[Wanted] = &[
     optional("OFF_TCP_BYTES_RECEIVED", "tcp_sock", &["bytes_received"], 8),
     optional("OFF_TCP_BYTES_SENT", "tcp_sock", &["bytes_sent"], 8),
     optional("OFF_TCP_BYTES_RETRANS", "tcp_sock", &["bytes_retrans"], 8),
+    // Whether the kernel encrypts what is sent.
+    optional(
+        "OFF_ICSK_ULP_OPS",
+        "inet_connection_sock",
+        &["icsk_ulp_ops"],
+        POINTER,
+    ),
+    optional("OFF_ULP_NAME", "tcp_ulp_ops", &["name"], 16),
     optional("OFF_UNIX_PEER", "unix_sock", &["peer"], POINTER),
 ];
 

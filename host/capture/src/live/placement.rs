@@ -87,6 +87,12 @@ pub(super) fn cheap_entry(file: &File, function: u64) -> Option<u64> {
     cheap(file, function, false)
 }
 
+/// The first place in a function at which both a probe and a return probe are cheap, with all of its
+/// arguments still there.
+pub(super) fn cheap_with_return(file: &File, function: u64) -> Option<u64> {
+    cheap(file, function, true)
+}
+
 /// `with_return`: the return address is still on top of the stack.
 fn cheap(file: &File, function: u64, with_return: bool) -> Option<u64> {
     let code = read(file, function)?;

@@ -147,4 +147,9 @@ pub(super) const TLS_PROGRAMS: &[&str] = &[
     "tls_write_ex",
     "tls_write_flags",
     "tls_free",
+    "tls_handshake",
+    "tls_handshake_return",
+    "tls_output",
+    "tls_send_file",
+    "tls_read_packet",
 ];

@@ -106,7 +106,7 @@ impl LiveSource {
             rings,
             control,
             verdicts: Arc::new(verdicts),
-            decoder: Decoder::new(Arc::clone(&counters.host)),
+            decoder: Decoder::new(Arc::clone(&counters.host), !config.ports.is_empty()),
             counters,
             clock,
             horizon: monotonic(),

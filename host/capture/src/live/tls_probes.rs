@@ -93,6 +93,10 @@ fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
         TlsFunction::Write => ("tls_write", Some("tls_return")),
         TlsFunction::WriteEx | TlsFunction::WriteInner => ("tls_write_ex", Some("tls_return")),
         TlsFunction::WriteInnerFlags => ("tls_write_flags", Some("tls_return")),
+        TlsFunction::ReadPacket => ("tls_read_packet", Some("tls_return")),
+        TlsFunction::SendFile => ("tls_send_file", Some("tls_return")),
+        TlsFunction::Handshake => ("tls_handshake", Some("tls_handshake_return")),
+        TlsFunction::Output => ("tls_output", None),
         TlsFunction::Free => ("tls_free", None),
     }
 }

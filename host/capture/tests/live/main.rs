@@ -3,7 +3,9 @@
 
 mod bytes;
 mod ends;
+mod memory;
 mod own;
+mod script;
 mod support;
 mod tls;
 mod verdicts;

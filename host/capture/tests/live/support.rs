@@ -60,6 +60,7 @@ pub(crate) struct Bench {
     listener: Option<TcpListener>,
     pub(crate) source: LiveSource,
     seen: HashMap<ConnectionKey, Seen>,
+    port: u16,
 }
 
 /// `None` when these tests are left out on purpose.
@@ -114,6 +115,7 @@ impl Bench {
             listener: None,
             source,
             seen: HashMap::new(),
+            port: config.ports.first().copied().unwrap_or_default(),
         }
     }
 
@@ -127,14 +129,23 @@ impl Bench {
 
     /// Reads events until `done`, for at most five seconds.
     pub(crate) fn until(&mut self, done: impl Fn(&HashMap<ConnectionKey, Seen>) -> bool) {
+        self.until_within(Duration::from_secs(5), done);
+    }
+
+    /// Reads events until `done`.
+    pub(crate) fn until_within(
+        &mut self,
+        limit: Duration,
+        done: impl Fn(&HashMap<ConnectionKey, Seen>) -> bool,
+    ) {
         let begun = Instant::now();
         let mut events = Vec::new();
         while !done(&self.seen) {
             assert!(
-                begun.elapsed() < Duration::from_secs(5),
-                "not seen in time: {:#?}\n{:?}",
-                self.seen,
-                self.source.counters()
+                begun.elapsed() < limit,
+                "not seen in time: {:?}\n{:?}",
+                self.source.counters(),
+                self.seen
             );
             self.source
                 .poll(Duration::from_millis(50), &mut events)
@@ -176,6 +187,11 @@ impl Bench {
             SocketEvent::Close(close) => seen.close = Some(close),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The port that is watched.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Every end that was seen.

@@ -1,10 +1,8 @@
 //! Plaintext of a real TLS library in another process.
 
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
-
 use wirespan_capture::{Direction, Layer, Role};
 
+use crate::script::Script;
 use crate::support::{Bench, config};
 
 /// Client and server in one process, each on a thread: the server answers with what it gets, twice.
@@ -38,67 +36,15 @@ with client.wrap_socket(socket.create_connection(('127.0.0.1', port))) as end:
 thread.join()
 "#;
 
-/// Stops the process whatever becomes of the test.
-struct Stopped(Child);
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn plaintext_is_bound_to_its_socket_and_replaces_the_ciphertext() {
     let Some(mut config) = config() else { return };
     config.copy_all = true;
-    let directory = tempfile::tempdir().unwrap();
-    let (certificate, key) = (
-        directory.path().join("c.pem"),
-        directory.path().join("k.pem"),
-    );
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let listener = Bench::listen();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let child = Command::new("python3")
-        .args(["-c", SCRIPT, &port.to_string()])
-        .arg(&certificate)
-        .arg(&key)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut child = Stopped(child);
-    let mut ready = String::new();
-    std::io::BufRead::read_line(
-        &mut std::io::BufReader::new(child.0.stdout.take().unwrap()),
-        &mut ready,
-    )
-    .unwrap();
-    config.ports = vec![port];
+    let mut script = Script::start(SCRIPT);
+    config.ports = vec![script.port];
     let mut bench = Bench::for_ports(config);
     let size = 40_000;
-    writeln!(child.0.stdin.take().unwrap(), "{size}").unwrap();
+    script.say(&size.to_string());
     bench.until_closed();
 
     let all: Vec<u8> = (0..size).map(|index| (index * 7 % 251) as u8).collect();
