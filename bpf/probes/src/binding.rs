@@ -189,13 +189,7 @@ unsafe fn adopt(
 
 /// What was told of a stand-in becomes the socket's.
 #[inline(always)]
-unsafe fn take_over(
-    before: Found,
-    found: Found,
-    state: *mut Socket,
-    tls: u64,
-    time: u64,
-) -> bool {
+unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, time: u64) -> bool {
     // SAFETY: as in `bind`; `stand` is a value of the map of sockets.
     unsafe {
         let Some(stand) = SOCKETS.get_ptr_mut(before.sk) else {

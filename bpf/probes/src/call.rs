@@ -75,7 +75,14 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
     unsafe {
         socket::locate(state, found.sk);
         if !show(state, found.sk, tgid, now) {
-            binding::hidden(found, state, entry.direction, entry.shape, entry.argument, now);
+            binding::hidden(
+                found,
+                state,
+                entry.direction,
+                entry.shape,
+                entry.argument,
+                now,
+            );
             return;
         }
     }

@@ -282,7 +282,14 @@ pub unsafe fn close(socket: *mut Socket, sk: u64, positions: [u64; 2], reason: u
 
 /// What follows on this socket is plaintext; so was what was told of `stand_in`.
 #[inline(always)]
-pub fn secured(found: Found, stand_in: Found, tls: u64, start: [u64; 2], flags: u8, time: u64) -> bool {
+pub fn secured(
+    found: Found,
+    stand_in: Found,
+    tls: u64,
+    start: [u64; 2],
+    flags: u8,
+    time: u64,
+) -> bool {
     let Some(ring) = ring() else { return false };
     let Some(record) = reserve::<Secured>(ring) else {
         count(Counter::RingFull, 1);

@@ -160,13 +160,12 @@ impl Decoder {
     fn bind(&mut self, stand_in: ConnectionKey, socket: Option<ConnectionKey>, now: Nanos) {
         if self.unbound.was_handed_on(&stand_in) {
             // What has been told stands: that connection ends, and the socket's begins in the middle.
-            self.pending
-                .push(Pending::new(SocketEvent::Close(Close {
-                    key: stand_in,
-                    time: now,
-                    reason: CloseReason::CutOff,
-                    positions: [None; 2],
-                })));
+            self.pending.push(Pending::new(SocketEvent::Close(Close {
+                key: stand_in,
+                time: now,
+                reason: CloseReason::CutOff,
+                positions: [None; 2],
+            })));
         }
         let events = self.unbound.found(stand_in, socket);
         if let Some(socket) = socket {
@@ -273,7 +272,8 @@ impl Decoder {
             self.described.insert(open.tgid, Arc::clone(&process));
             // Ahead of everything that waits: an older record of the same process may still come out
             // of another ring.
-            self.pending.push(Pending::new(SocketEvent::Process(process)));
+            self.pending
+                .push(Pending::new(SocketEvent::Process(process)));
         }
         described
     }
@@ -459,7 +459,10 @@ mod tests {
         else {
             panic!("{events:?}")
         };
-        assert_eq!((first.key.socket, second.key.socket), (kernel | 2, kernel | 1));
+        assert_eq!(
+            (first.key.socket, second.key.socket),
+            (kernel | 2, kernel | 1)
+        );
         assert_eq!(first.process.unwrap().pid, process.pid);
         assert!(first.process.unwrap().started == process.started);
     }

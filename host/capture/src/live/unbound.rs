@@ -213,7 +213,11 @@ mod tests {
         assert!(!unbound.was_handed_on(&key(1)));
         let mut unbound = Unbound::new(true);
         unbound.hold(key(1), data(key(1), 1), 100);
-        assert_eq!(unbound.expired(PATIENCE + 100), [], "whose ports are unknown");
+        assert_eq!(
+            unbound.expired(PATIENCE + 100),
+            [],
+            "whose ports are unknown"
+        );
         assert!(unbound.is_empty());
     }
 

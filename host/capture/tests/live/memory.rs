@@ -116,7 +116,10 @@ fn each_has_its_own(bench: &Bench, mid_stream: bool) {
         let [secured] = &seen.secured[..] else {
             panic!("{:?}", seen.secured)
         };
-        assert_eq!((secured.positions, secured.mid_stream), ([0, 0], mid_stream));
+        assert_eq!(
+            (secured.positions, secured.mid_stream),
+            ([0, 0], mid_stream)
+        );
     }
     eprintln!("{ends} ends with their plaintext, {unknown} of unknown peers, {wrong} wrong");
     assert_eq!((ends, unknown, wrong), (2 * CONNECTIONS, 0, 0));
