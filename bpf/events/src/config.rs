@@ -65,7 +65,8 @@ pub struct Settings {
     pub unknown_bytes: u32,
     /// Copy everything, whatever the verdicts say.
     pub copy_all: u32,
-    /// Only processes in `FILTER_TGIDS` or ports in `FILTER_PORTS`: bits of [`filter`].
+    /// Only processes in `FILTER_TGIDS`, ports in `FILTER_PORTS`, control groups not in
+    /// `FILTER_CGROUPS`: bits of [`filter`].
     pub filter: u32,
     pub reserved: u32,
 }
@@ -74,6 +75,8 @@ pub struct Settings {
 pub mod filter {
     pub const TGID: u32 = 1;
     pub const PORT: u32 = 2;
+    /// Control groups in `FILTER_CGROUPS` are not wanted.
+    pub const CGROUP: u32 = 4;
 }
 
 /// Bytes of a call that are copied unless the settings say otherwise: holds all but bulk

@@ -44,9 +44,14 @@ counters! {
     FaultBytes = "fault_bytes",
     /// Bytes that took a road that cannot be copied from.
     UnobservedBytes = "unobserved_bytes",
+    /// Bytes that passed on connections that are followed, by calls that were seen. Each is in one of
+    /// the other counters of [`Counter::FATES`].
+    PassedBytes = "passed_bytes",
+    /// Bytes that nobody wants: the host skips to what lies behind them.
+    SkippedBytes = "skipped_bytes",
     /// Bytes that passed on connections that are ignored.
     IgnoredBytes = "ignored_bytes",
-    /// Bytes of undecided connections beyond what is copied of one.
+    /// Of the bytes beyond a limit, those of undecided connections.
     UndecidedBytes = "undecided_bytes",
     /// Bytes of ciphertext whose plaintext was observed.
     CiphertextBytes = "ciphertext_bytes",
@@ -56,6 +61,22 @@ counters! {
     TlsUnbound = "tls_unbound",
     /// A socket that was found in place of another whose end was not seen.
     Replaced = "replaced",
+}
+
+impl Counter {
+    /// What becomes of the bytes that pass: together they are [`Self::PassedBytes`], whenever no call is
+    /// in flight.
+    pub const FATES: &'static [Self] = &[
+        Self::CopiedBytes,
+        Self::SkippedBytes,
+        Self::IgnoredBytes,
+        Self::CiphertextBytes,
+        Self::LimitBytes,
+        Self::FaultBytes,
+        Self::UnobservedBytes,
+        Self::RingShortenedBytes,
+        Self::RingFullBytes,
+    ];
 }
 
 /// Slots of the map.

@@ -377,11 +377,13 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
             (*state).position[1] = end;
         }
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
+            count(Counter::PassedBytes, total);
             count(Counter::RingFullBytes, total);
             return false;
         }
         binding::bind(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {
+            count(Counter::PassedBytes, total);
             count(Counter::CiphertextBytes, total);
             return false;
         }

@@ -64,27 +64,35 @@ pub unsafe fn copy<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> 
 pub unsafe fn rest(call: *mut Call, ring: *mut c_void) {
     // SAFETY: as the caller promises.
     unsafe {
-        let left = (*call).left;
+        let mut left = (*call).left;
         if left == 0 {
             return;
         }
-        let mut position = (*call).position;
+        let position = (*call).position;
         let end = position.wrapping_add(left);
         if end < (*call).skip_until {
+            count(Counter::SkippedBytes, left);
             return;
         }
         if position < (*call).skip_until {
-            position = (*call).skip_until;
+            let skipped = (*call).skip_until.wrapping_sub(position);
+            count(Counter::SkippedBytes, skipped);
+            (*call).position = (*call).skip_until;
+            left = left.wrapping_sub(skipped);
         }
-        match (*call).cause {
-            missing::LIMIT => count(Counter::LimitBytes, left),
-            missing::UNOBSERVED => count(Counter::UnobservedBytes, left),
-            missing::FAULT => count(Counter::FaultBytes, left),
-            missing::RING => count(Counter::RingShortenedBytes, left),
-            _ => {}
+        if left == 0 {
+            // The host waits for the stream to get here.
+            bare(call, ring, 0, missing::UNWANTED);
+            return;
         }
-        (*call).position = position;
-        bare(call, ring, end.wrapping_sub(position), (*call).cause);
+        if bare(call, ring, left, (*call).cause) {
+            match (*call).cause {
+                missing::UNOBSERVED => count(Counter::UnobservedBytes, left),
+                missing::FAULT => count(Counter::FaultBytes, left),
+                missing::RING => count(Counter::RingShortenedBytes, left),
+                _ => count(Counter::LimitBytes, left),
+            }
+        }
     }
 }
 
@@ -142,7 +150,11 @@ unsafe fn step<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool
             if below <= len {
                 // The host waits for the stream to get here.
                 len = below;
-                bare(call, ring, len, missing::UNWANTED);
+                if bare(call, ring, len, missing::UNWANTED) {
+                    count(Counter::SkippedBytes, len);
+                }
+            } else {
+                count(Counter::SkippedBytes, len);
             }
             advance(call, len);
             return true;
@@ -190,8 +202,9 @@ unsafe fn chunk<const N: usize>(call: *mut Call, ring: *mut c_void) {
     unsafe {
         let Some(record) = report::reserve::<Chunk<N>>(ring) else {
             let len = u64::from((*call).length);
-            count(Counter::RingShortenedBytes, len);
-            bare(call, ring, len, missing::RING);
+            if bare(call, ring, len, missing::RING) {
+                count(Counter::RingShortenedBytes, len);
+            }
             return;
         };
         // Read again and masked, for the verifier to see a bound that the compiler cannot drop.
@@ -213,19 +226,21 @@ unsafe fn chunk<const N: usize>(call: *mut Call, ring: *mut c_void) {
     }
 }
 
-/// Reports `len` bytes at the cursor without copying them.
+/// Reports `len` bytes at the cursor without copying them. False when there is no room for that
+/// either.
 #[inline(always)]
-unsafe fn bare(call: *mut Call, ring: *mut c_void, len: u64, cause: u8) {
+unsafe fn bare(call: *mut Call, ring: *mut c_void, len: u64, cause: u8) -> bool {
     // SAFETY: as in `copy`.
     unsafe {
         let Some(record) = report::reserve::<Data>(ring) else {
             count(Counter::RingFull, 1);
             count(Counter::RingFullBytes, len);
             (*call).lost = (*call).lost.wrapping_add(len);
-            return;
+            return false;
         };
         fill(record, call, len, 0, cause);
         report::submit(record);
+        true
     }
 }
 

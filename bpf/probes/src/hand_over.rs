@@ -23,6 +23,7 @@ pub unsafe fn start<const MESSAGES: bool>(
 ) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
+        count(Counter::PassedBytes, (*call).left);
         if !allow(call, state) {
             return false;
         }
@@ -98,6 +99,9 @@ pub unsafe fn give_up(call: *mut Call) {
             && let Some(ring) = report::ring()
         {
             finish(call, state, ring);
+        } else {
+            // The socket has ended, or there is no ring.
+            count(Counter::RingFullBytes, (*call).left);
         }
     }
 }
@@ -130,6 +134,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
         }
         let end = (*call).position.wrapping_add((*call).left);
         if end < (*call).skip_until {
+            count(Counter::SkippedBytes, (*call).left);
             // Calls of several threads come in any order: one that ends before the stretch begins is
             // left to the positions.
             if direction == SENT {

@@ -6,6 +6,8 @@
 //! thread's own call in flight.
 #![no_std]
 #![no_main]
+// Inline assembly for this target: there is no other way to add atomically.
+#![feature(asm_experimental_arch)]
 
 mod binding;
 mod call;

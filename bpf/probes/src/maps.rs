@@ -1,5 +1,7 @@
 //! The maps, and the values of those that only the kernel side touches.
 
+use core::arch::asm;
+
 use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf,
 };
@@ -18,6 +20,8 @@ const MAX_SOCKETS: usize = 128 * 1024;
 const MAX_OWN_FLOWS: usize = 1024;
 /// Processes or ports that a filter can name.
 const MAX_FILTER: usize = 1024;
+/// Control groups that a filter can leave out.
+const MAX_CGROUPS: usize = 16 * 1024;
 /// TLS objects that are followed at once.
 const MAX_TLS: usize = 64 * 1024;
 /// Records that TLS objects without a socket have put out and no socket has sent yet: some four for
@@ -67,6 +71,10 @@ pub static FILTER_TGIDS: HashMap<u32, u8, MAX_FILTER> = HashMap::new();
 
 #[btf_map]
 pub static FILTER_PORTS: HashMap<u16, u8, MAX_FILTER> = HashMap::new();
+
+/// Control groups that a filter leaves out.
+#[btf_map]
+pub static FILTER_CGROUPS: LruHashMap<u64, u8, MAX_CGROUPS> = LruHashMap::new();
 
 /// Calls of TLS functions, by thread.
 #[btf_map]
@@ -273,8 +281,12 @@ pub struct TlsOrigin {
 #[inline(always)]
 pub fn count(counter: Counter, by: u64) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
-        // SAFETY: the pointer is to this CPU's slot; a program that preempts this one may lose a
-        // count, never more.
-        unsafe { *slot = (*slot).wrapping_add(by) };
+        // Atomic, for another program may preempt this one: the books of the bytes are to balance. The
+        // compiler knows no atomic operation for this target; this one does not ask for the former value,
+        // which kernels before 5.12 cannot tell.
+        // SAFETY: the pointer is to this CPU's slot, which is aligned.
+        unsafe {
+            asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) slot, in(reg) by, options(nostack));
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
 use wirespan_events::config::filter;
 use wirespan_events::{Counter, layer};
 
 use crate::globals::setting;
 use crate::maps::{
-    FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, SOCKETS, Socket, count, socket_flag,
+    FILTER_CGROUPS, FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, SOCKETS, Socket, count, socket_flag,
 };
 use crate::walk::{self, Found, tcp};
 
@@ -142,6 +143,13 @@ pub unsafe fn decide(socket: *mut Socket, sk: u64, tgid: u32) {
         if narrow & filter::PORT != 0
             && FILTER_PORTS.get_ptr(flow.local_port as u16).is_none()
             && FILTER_PORTS.get_ptr(flow.remote_port as u16).is_none()
+        {
+            hidden = true;
+        }
+        if narrow & filter::CGROUP != 0
+            && FILTER_CGROUPS
+                .get_ptr(&bpf_get_current_cgroup_id())
+                .is_some()
         {
             hidden = true;
         }

@@ -342,6 +342,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             (*state).plaintext[1] = position.wrapping_add(bytes);
         }
         if (*state).flags & socket_flag::SECURED == 0 {
+            count(Counter::PassedBytes, bytes);
             count(Counter::RingFullBytes, bytes);
             return;
         }

@@ -146,6 +146,7 @@ fn live_config(config: &Config, artefacts: &Artefacts) -> Result<LiveConfig, Age
     live.rings_bytes = u64::from(config.capture.ring_mib) << 20;
     live.pids.clone_from(&config.capture.pids);
     live.ports.clone_from(&config.capture.ports);
+    live.containers.clone_from(&config.capture.containers);
     Ok(live)
 }
 

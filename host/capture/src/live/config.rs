@@ -32,6 +32,9 @@ pub struct LiveConfig {
     pub pids: Vec<u32>,
     /// Only connections with one of these ports at either end; empty: all.
     pub ports: Vec<u16>,
+    /// Only containers whose ids begin with one of these; empty: all. The kernel side leaves out what is
+    /// certainly of others; the rest is for whoever reads the events.
+    pub containers: Vec<String>,
     /// Observe TLS libraries.
     pub tls: bool,
 }
@@ -52,6 +55,7 @@ impl LiveConfig {
             observe_self: false,
             pids: Vec::new(),
             ports: Vec::new(),
+            containers: Vec::new(),
             tls: true,
         }
     }

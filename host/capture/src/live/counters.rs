@@ -75,6 +75,17 @@ impl LiveCounters {
         all
     }
 
+    /// Bytes that passed and of which it is not known what became of them: 0, whenever no call is in
+    /// flight. Of a busy node it is a moment's difference between counters that are read one by one.
+    #[must_use]
+    pub fn unaccounted_bytes(&self) -> i64 {
+        let fates = Counter::FATES
+            .iter()
+            .fold(0u64, |sum, fate| sum.wrapping_add(self.kernel(*fate)));
+        let passed = self.kernel(Counter::PassedBytes);
+        passed.wrapping_sub(fates).cast_signed()
+    }
+
     /// One counter of the probes.
     #[must_use]
     pub fn kernel(&self, counter: Counter) -> u64 {

@@ -9,6 +9,7 @@ use aya::programs::{TracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter, more};
 
+use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::offsets::{ABSENT, Offsets};
@@ -30,6 +31,8 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) rings: Vec<Ring>,
     pub(super) control: Array<MapData, u32>,
+    /// Those that a filter by container leaves out.
+    pub(super) cgroups: Option<Cgroups>,
     /// Probes can be put on TLS libraries.
     pub(super) tls: bool,
     pub(super) tls_since: Array<MapData, u64>,
@@ -89,6 +92,13 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         rings.push(ring);
     }
     fill_filters(&mut ebpf, config)?;
+    let cgroups = if config.containers.is_empty() {
+        None
+    } else {
+        let mut cgroups = Cgroups::new(take(&mut ebpf, "FILTER_CGROUPS")?, &config.containers);
+        cgroups.refresh();
+        Some(cgroups)
+    };
     let mut control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
     let tls_since: Array<MapData, u64> = take(&mut ebpf, "TLS_SINCE")?;
     let host = Arc::new(HostCounters::default());
@@ -114,6 +124,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         ebpf,
         rings,
         control,
+        cgroups,
         tls,
         tls_since,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
@@ -199,6 +210,9 @@ fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Settings {
     }
     if !config.ports.is_empty() {
         bits |= filter::PORT;
+    }
+    if !config.containers.is_empty() {
+        bits |= filter::CGROUP;
     }
     wirespan_events::Settings {
         agents,

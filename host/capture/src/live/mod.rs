@@ -7,6 +7,7 @@
 mod bpf;
 pub mod btf;
 pub mod capability;
+mod cgroups;
 pub mod config;
 pub mod counters;
 mod decode;

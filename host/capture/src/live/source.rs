@@ -8,6 +8,7 @@ use aya::maps::{Array, MapData};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use wirespan_events::config::control;
 
+use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport};
 use super::counters::LiveCounters;
 use super::decode::Decoder;
@@ -46,6 +47,7 @@ pub struct LiveSource {
     _attached: Attached,
     rings: Vec<Ring>,
     control: Array<MapData, u32>,
+    cgroups: Option<Cgroups>,
     verdicts: Arc<LiveVerdicts>,
     counters: LiveCounters,
     decoder: Decoder,
@@ -78,6 +80,7 @@ impl LiveSource {
             ebpf,
             rings,
             control,
+            cgroups,
             tls,
             tls_since,
             verdicts,
@@ -105,6 +108,7 @@ impl LiveSource {
             _attached: attached,
             rings,
             control,
+            cgroups,
             verdicts: Arc::new(verdicts),
             decoder: Decoder::new(Arc::clone(&counters.host), !config.ports.is_empty()),
             counters,
@@ -195,6 +199,9 @@ impl Source for LiveSource {
     ) -> Result<Progress, CaptureError> {
         let begun = Instant::now();
         let before = events.len();
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.refresh();
+        }
         loop {
             self.cycle(events);
             if events.len() > before {

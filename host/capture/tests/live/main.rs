@@ -3,6 +3,7 @@
 
 mod bytes;
 mod ends;
+mod filters;
 mod memory;
 mod own;
 mod script;

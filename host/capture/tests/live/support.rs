@@ -98,10 +98,9 @@ impl Bench {
 
     pub(crate) fn new(listener: TcpListener, mut config: LiveConfig) -> Self {
         config.ports = vec![listener.local_addr().unwrap().port()];
-        Self {
-            listener: Some(listener),
-            ..Self::for_ports(config)
-        }
+        let mut bench = Self::for_ports(config);
+        bench.listener = Some(listener);
+        bench
     }
 
     /// Without a listener: others make the traffic.
@@ -194,6 +193,10 @@ impl Bench {
         self.port
     }
 
+    pub(crate) fn seen(&self) -> &HashMap<ConnectionKey, Seen> {
+        &self.seen
+    }
+
     /// Every end that was seen.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Seen> {
         self.seen.values()
@@ -205,6 +208,24 @@ impl Bench {
             .values()
             .find(|seen| seen.open.local == Some(local))
             .unwrap_or_else(|| panic!("no end at {local}: {:#?}", self.seen))
+    }
+}
+
+impl Drop for Bench {
+    /// Whatever a test does, every byte that passed is in one of the books.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let begun = Instant::now();
+        while self.source.counters().unaccounted_bytes() != 0 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "bytes are unaccounted for: {:?}",
+                self.source.counters()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
