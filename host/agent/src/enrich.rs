@@ -1,24 +1,56 @@
 //! Adds who the observed process is, and the addresses of both ends.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use wirespan_capture::{ProcessKey, Transport};
 use wirespan_runtime::ParsedSpan;
-use wirespan_span::{Attribute, Field, Kind, Resource, Span, Value, fields};
+use wirespan_span::{Attribute, FieldRef, Kind, Resource, Span, Text, fields};
 use wirespan_stream::{ConnectionInfo, Process};
 
 /// Resources kept: one for each process with connections. The map is emptied when it is full;
 /// what is still alive comes back with its next span.
 const MAX_RESOURCES: usize = 16_384;
 
+/// Connections whose identity is at hand, by the end of their number; some 100 bytes each. Others
+/// are described anew with each span.
+const AT_HAND: usize = 1_024;
+
 /// One for each worker.
 #[derive(Debug)]
 pub struct Enricher {
     host_name: Option<Box<str>>,
     resources: HashMap<Option<ProcessKey>, Arc<Resource>>,
+    at_hand: Vec<Option<Identity>>,
+}
+
+/// Who the ends of a connection are.
+#[derive(Clone, Debug)]
+struct Identity {
+    /// Of the connection.
+    id: u64,
+    resource: Arc<Resource>,
+    local: Option<End>,
+    remote: Option<End>,
+}
+
+#[derive(Clone, Debug)]
+struct End {
+    address: Text,
+    port: u16,
+}
+
+impl End {
+    fn of(address: SocketAddr) -> Self {
+        Self {
+            // IPv4-mapped IPv6 addresses in their IPv4 form: a dual-stack listener sees the same
+            // clients.
+            address: address.ip().to_canonical().to_string().into(),
+            port: address.port(),
+        }
+    }
 }
 
 impl Enricher {
@@ -28,6 +60,7 @@ impl Enricher {
         Self {
             host_name: host_name.map(Into::into),
             resources: HashMap::new(),
+            at_hand: (0..AT_HAND).map(|_| None).collect(),
         }
     }
 
@@ -36,9 +69,32 @@ impl Enricher {
             mut span,
             connection,
         } = parsed;
-        span.resource = self.resource(connection.process.as_ref());
-        add_addresses(&mut span, &connection);
+        let place = usize::try_from(connection.id).unwrap_or(0) % AT_HAND;
+        let known = self.at_hand.get(place).and_then(Option::as_ref);
+        if let Some(identity) = known.filter(|identity| identity.id == connection.id) {
+            identity.put(&mut span);
+            return span;
+        }
+        let identity = self.identify(&connection);
+        identity.put(&mut span);
+        if let Some(place) = self.at_hand.get_mut(place) {
+            *place = Some(identity);
+        }
         span
+    }
+
+    fn identify(&mut self, connection: &ConnectionInfo) -> Identity {
+        let end = |address: Option<SocketAddr>| {
+            address
+                .filter(|_| connection.transport == Transport::Tcp)
+                .map(End::of)
+        };
+        Identity {
+            id: connection.id,
+            resource: self.resource(connection.process.as_ref()),
+            local: end(connection.local),
+            remote: end(connection.remote),
+        }
     }
 
     fn resource(&mut self, process: Option<&Arc<Process>>) -> Arc<Resource> {
@@ -59,12 +115,9 @@ impl Enricher {
 
     fn describe(&self, process: Option<&Process>) -> Resource {
         let mut attributes = Vec::new();
-        let mut text = |field: &Arc<Field>, value: &str| {
+        let mut text = |field: &FieldRef, value: &str| {
             if !value.is_empty() {
-                attributes.push(Attribute {
-                    field: Arc::clone(field),
-                    value: Value::Text(value.into()),
-                });
+                attributes.push(Attribute::new(field, value));
             }
         };
         if let Some(name) = &self.host_name {
@@ -85,10 +138,7 @@ impl Enricher {
         if let Some(id) = &process.container_id {
             text(&fields::CONTAINER_ID, id);
         }
-        attributes.push(Attribute {
-            field: Arc::clone(&fields::PROCESS_PID),
-            value: Value::Integer(process.pid.into()),
-        });
+        attributes.push(Attribute::new(&fields::PROCESS_PID, process.pid));
         let service: Box<str> = match &process.service_name {
             Some(name) if !name.is_empty() => name.as_str().into(),
             _ => process.command.as_str().into(),
@@ -102,50 +152,27 @@ impl Enricher {
     }
 }
 
-fn add_addresses(span: &mut Span, connection: &ConnectionInfo) {
-    if connection.transport != Transport::Tcp {
-        return;
-    }
-    if let Some(remote) = connection.remote {
-        add_text(span, &fields::NETWORK_PEER_ADDRESS, &address(remote.ip()));
-        add_integer(span, &fields::NETWORK_PEER_PORT, remote.port().into());
-        if span.kind == Kind::Server {
-            add_text(span, &fields::CLIENT_ADDRESS, &address(remote.ip()));
+impl Identity {
+    fn put(&self, span: &mut Span) {
+        span.resource = Arc::clone(&self.resource);
+        if let Some(remote) = &self.remote {
+            span.add(&fields::NETWORK_PEER_ADDRESS, remote.address.clone());
+            span.add(&fields::NETWORK_PEER_PORT, remote.port);
+            if span.kind == Kind::Server {
+                span.add(&fields::CLIENT_ADDRESS, remote.address.clone());
+            }
         }
-    }
-    let server = match span.kind {
-        Kind::Client => connection.remote,
-        Kind::Server => connection.local,
-        Kind::Producer | Kind::Consumer | Kind::Internal => None,
-    };
-    // The name that the client used is better than an address; with it comes its port, or none.
-    if let Some(server) = server
-        && span.attribute("server.address").is_none()
-    {
-        add_text(span, &fields::SERVER_ADDRESS, &address(server.ip()));
-        add_integer(span, &fields::SERVER_PORT, server.port().into());
-    }
-}
-
-/// IPv4-mapped IPv6 addresses in their IPv4 form: a dual-stack listener sees the same clients.
-fn address(ip: IpAddr) -> String {
-    ip.to_canonical().to_string()
-}
-
-fn add_text(span: &mut Span, field: &Arc<Field>, value: &str) {
-    if span.attribute(&field.name).is_none() {
-        span.attributes.push(Attribute {
-            field: Arc::clone(field),
-            value: Value::Text(value.into()),
-        });
-    }
-}
-
-fn add_integer(span: &mut Span, field: &Arc<Field>, value: i64) {
-    if span.attribute(&field.name).is_none() {
-        span.attributes.push(Attribute {
-            field: Arc::clone(field),
-            value: Value::Integer(value),
-        });
+        let server = match span.kind {
+            Kind::Client => self.remote.as_ref(),
+            Kind::Server => self.local.as_ref(),
+            Kind::Producer | Kind::Consumer | Kind::Internal => None,
+        };
+        // The name that the client used is better than an address; with it comes its port, or none.
+        if let Some(server) = server
+            && span.value(fields::SERVER_ADDRESS.name()).is_none()
+        {
+            span.add(&fields::SERVER_ADDRESS, server.address.clone());
+            span.add(&fields::SERVER_PORT, server.port);
+        }
     }
 }

@@ -95,6 +95,11 @@ impl Lane {
     }
 
     #[must_use]
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    #[must_use]
     pub fn connections(&self) -> &Connections {
         &self.connections
     }

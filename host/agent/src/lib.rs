@@ -21,6 +21,7 @@ mod watch;
 
 pub use artefacts::{Artefacts, DIRECTORY_VARIABLE, Embedded};
 pub use config::{Config, DEFAULT_METRICS, DEFAULT_PATH};
+pub use enrich::Enricher;
 pub use error::AgentError;
 pub use lane::Lane;
 pub use replay::replay;

@@ -14,6 +14,10 @@ use wirespan_agent::AgentError;
 
 use crate::arguments::{Arguments, Command};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Wrong usage is 2, as clap has it; help and version are 0.
     let arguments = Arguments::parse();

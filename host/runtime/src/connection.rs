@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wirespan_stream::{ConnectionInfo, Direction, Nanos, Role, Transport};
 
 use crate::bindings::{self, Cause, EventKind};
+use crate::ledger::{Fate, Ledger};
 use crate::side::{Side, Skipped};
 
 /// An event that is presented once, beside the bytes.
@@ -21,6 +22,34 @@ pub(crate) struct Control {
     pub(crate) cause: Cause,
 }
 
+impl Control {
+    /// About the whole connection.
+    pub(crate) const fn new(kind: EventKind, order: u64, time: Nanos) -> Self {
+        Self {
+            order,
+            time,
+            kind,
+            direction: None,
+            position: 0,
+            len: 0,
+            cause: Cause::None,
+        }
+    }
+
+    /// About a direction, from `position` on.
+    pub(crate) const fn of(self, direction: Direction, position: u64) -> Self {
+        Self {
+            direction: Some(direction),
+            position,
+            ..self
+        }
+    }
+
+    pub(crate) const fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// No parser has it yet.
@@ -28,8 +57,20 @@ pub(crate) enum State {
     /// It carries TLS; plaintext may come.
     Encrypted,
     Taken(Taken),
-    /// Nobody wants it.
-    Left,
+    /// Nobody wants it; what still comes goes the way of what was there.
+    Left(Fate),
+}
+
+impl State {
+    /// What becomes of bytes that come; `None` where somebody wants them.
+    pub(crate) const fn fate(self) -> Option<Fate> {
+        match self {
+            Self::Recognising | Self::Taken(Taken { ignored: false, .. }) => None,
+            Self::Taken(_) => Some(Fate::GivenUp),
+            Self::Encrypted => Some(Fate::Encrypted),
+            Self::Left(fate) => Some(fate),
+        }
+    }
 }
 
 /// A parser has it.
@@ -188,14 +229,10 @@ impl Connection {
     }
 
     pub(crate) fn skipped(&mut self, direction: Direction, skipped: Skipped) {
+        let control = Control::new(EventKind::Skipped, skipped.order, skipped.time);
         self.control.push_back(Control {
-            order: skipped.order,
-            time: skipped.time,
-            kind: EventKind::Skipped,
-            direction: Some(direction),
-            position: skipped.from,
             len: skipped.to.saturating_sub(skipped.from),
-            cause: Cause::None,
+            ..control.of(direction, skipped.from)
         });
     }
 
@@ -224,17 +261,17 @@ impl Connection {
     }
 
     /// Nothing of it is of interest any more.
-    pub(crate) fn leave(&mut self) {
-        self.state = State::Left;
-        self.forget_bytes();
+    pub(crate) fn leave(&mut self, fate: Fate, ledger: &mut Ledger) {
+        self.state = State::Left(fate);
+        self.forget_bytes(fate, ledger);
         self.control.clear();
         self.wake = None;
         self.handover = None;
     }
 
-    pub(crate) fn forget_bytes(&mut self) {
+    pub(crate) fn forget_bytes(&mut self, fate: Fate, ledger: &mut Ledger) {
         for side in &mut self.sides {
-            side.clear(true);
+            side.clear(true, fate, ledger);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fault::Fault;
+use crate::ledger::{Fate, Ledger};
 
 /// A number that only rises.
 #[derive(Debug, Default)]
@@ -12,7 +13,9 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        if count > 0 {
+            self.0.fetch_add(count, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn one(&self) {
@@ -36,14 +39,12 @@ pub struct RuntimeCounters {
     pub encrypted: Counter,
     /// Connections beyond the limit of a worker.
     pub refused_connections: Counter,
-    /// Bytes that parsers asked to step over.
-    pub skipped_bytes: Counter,
-    /// Bytes of connections that nobody parses.
-    pub ignored_bytes: Counter,
     /// Bytes handed to parsers, presented again included.
     pub presented_bytes: Counter,
-    /// Bytes that were dropped because a parser did not consume them.
-    pub retained_limit_bytes: Counter,
+    /// Bytes handed in.
+    pub received_bytes: Counter,
+    /// Bytes that are gone, by [`Fate`].
+    gone_bytes: [Counter; Fate::NAMES.len()],
     parsers: Mutex<BTreeMap<Box<str>, Arc<ParserCounters>>>,
 }
 
@@ -91,6 +92,19 @@ impl RuntimeCounters {
         Arc::clone(parsers.entry(label.into()).or_default())
     }
 
+    /// Bytes of all workers that have met this fate.
+    #[must_use]
+    pub fn gone(&self, fate: Fate) -> u64 {
+        self.gone_bytes.get(fate as usize).map_or(0, Counter::get)
+    }
+
+    pub(crate) fn bytes(&self, more: &Ledger) {
+        self.received_bytes.add(more.received);
+        for ((fate, _), counter) in Fate::NAMES.into_iter().zip(&self.gone_bytes) {
+            counter.add(more.of(fate));
+        }
+    }
+
     /// Calls `each` with the name of a metric, its labels and its value.
     pub fn each(&self, mut each: impl FnMut(&str, &[(&str, &str)], u64)) {
         for (name, counter) in [
@@ -98,12 +112,13 @@ impl RuntimeCounters {
             ("connections_unknown", &self.unknown),
             ("connections_encrypted", &self.encrypted),
             ("connections_refused", &self.refused_connections),
-            ("skipped_bytes", &self.skipped_bytes),
-            ("ignored_bytes", &self.ignored_bytes),
             ("presented_bytes", &self.presented_bytes),
-            ("retained_limit_bytes", &self.retained_limit_bytes),
+            ("received_bytes", &self.received_bytes),
         ] {
             each(name, &[], counter.get());
+        }
+        for (fate, name) in Fate::NAMES {
+            each("gone_bytes", &[("fate", name)], self.gone(fate));
         }
         let parsers = self
             .parsers

@@ -8,6 +8,7 @@ use wirespan_stream::{ConnectionInfo, Direction, GapCause, Nanos, StreamClose, S
 use crate::batch::has_work;
 use crate::bindings::{Cause, EventKind};
 use crate::connection::{Connection, Control, State};
+use crate::ledger::Fate;
 use crate::side::{Content, Segment, Side};
 use crate::worker::{Slot, Worker, connection_mut, depart};
 
@@ -121,24 +122,19 @@ impl Worker {
         time: Nanos,
         content: Content,
     ) {
-        let Some((slot, order)) = self.reach(id, time) else {
-            return;
-        };
-        let Some(connection) = connection_mut(&mut self.slots, slot) else {
-            return;
-        };
         let len = match &content {
             Content::Bytes { bytes, .. } => bytes.len(),
             Content::Gap { .. } => 0,
         };
-        let wanted = match connection.state {
-            State::Recognising => true,
-            State::Taken(taken) => !taken.ignored,
-            State::Encrypted | State::Left => false,
+        let reached = self.reach(id, time);
+        let Some((slot, order)) = reached else {
+            return self.lose(Fate::Refused, len);
         };
-        if !wanted {
-            self.counters.ignored_bytes.add(len as u64);
-            return;
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return self.lose(Fate::Refused, len);
+        };
+        if let Some(fate) = connection.state.fate() {
+            return self.lose(fate, len);
         }
         if !connection.sides_certain
             && connection.info.remote.is_none()
@@ -146,17 +142,16 @@ impl Worker {
         {
             guess_by_speaker(connection, direction);
         }
-        let (dropped, skipped) = connection.side_mut(direction).push(Segment {
+        let segment = Segment {
             position,
             time,
             order,
             content,
-        });
-        if !connection.side(direction).held() {
+        };
+        let side = connection.side_mut(direction);
+        let skipped = side.push(segment, &mut self.ledger);
+        if !side.held() {
             connection.side_mut(direction.opposite()).release();
-        }
-        if dropped > 0 {
-            self.counters.skipped_bytes.add(dropped);
         }
         if let Some(skipped) = skipped {
             connection.skipped(direction, skipped);
@@ -169,6 +164,12 @@ impl Worker {
         self.account(slot);
     }
 
+    /// Bytes that nobody takes.
+    fn lose(&mut self, fate: Fate, bytes: usize) {
+        self.ledger.receive(bytes);
+        self.ledger.put(fate, bytes);
+    }
+
     /// A gap of unknown length: positions start anew, so what is there is handed over before.
     fn broken(&mut self, id: u64, direction: Direction, position: u64, cause: Cause, time: Nanos) {
         self.pump();
@@ -179,24 +180,17 @@ impl Worker {
             return;
         };
         connection.stop_skip(direction);
-        connection.side_mut(direction).clear(false);
-        match connection.state {
-            State::Recognising => connection.mid_stream = true,
-            State::Taken(taken) if !taken.ignored => {
-                let kind = EventKind::GapUnknown;
-                let direction = Some(direction);
-                connection.control.push_back(Control {
-                    order,
-                    time,
-                    kind,
-                    direction,
-                    position,
-                    len: 0,
-                    cause,
-                });
-                self.touch(slot);
-            }
-            _ => {}
+        connection
+            .side_mut(direction)
+            .clear(false, Fate::Left, &mut self.ledger);
+        if connection.state == State::Recognising {
+            connection.mid_stream = true;
+        } else if connection.state.fate().is_none() {
+            let control = Control::new(EventKind::GapUnknown, order, time);
+            connection
+                .control
+                .push_back(control.of(direction, position).because(cause));
+            self.touch(slot);
         }
         self.account(slot);
     }
@@ -210,6 +204,7 @@ impl Worker {
         let Some(connection) = connection_mut(&mut self.slots, slot) else {
             return;
         };
+        connection.forget_bytes(Fate::Encrypted, &mut self.ledger);
         connection.sides = positions.map(|position| Side::at(Some(position)));
         connection.tls = true;
         connection.layer = connection.layer.saturating_add(1);
@@ -217,17 +212,8 @@ impl Worker {
         if let State::Taken(taken) = connection.state
             && !taken.ignored
         {
-            let kind = EventKind::Secured;
-            let cause = Cause::None;
-            connection.control.push_back(Control {
-                order,
-                time,
-                kind,
-                direction: None,
-                position: 0,
-                len: 0,
-                cause,
-            });
+            let control = Control::new(EventKind::Secured, order, time);
+            connection.control.push_back(control);
         } else {
             if let State::Taken(taken) = connection.state {
                 depart(&mut self.pools, taken);
@@ -247,28 +233,16 @@ impl Worker {
         let Some(connection) = connection_mut(&mut self.slots, slot) else {
             return;
         };
-        let listening = match connection.state {
-            State::Recognising => true,
-            State::Taken(taken) => !taken.ignored,
-            State::Encrypted | State::Left => false,
-        };
-        if !listening || connection.side(direction).ended {
+        if connection.state.fate().is_some() || connection.side(direction).ended {
             return;
         }
         connection.sides.iter_mut().for_each(Side::release);
         connection.side_mut(direction).ended = true;
         connection.stop_skip(direction);
-        let kind = EventKind::End;
-        let direction = Some(direction);
-        connection.control.push_back(Control {
-            order,
-            time,
-            kind,
-            direction,
-            position,
-            len: 0,
-            cause: Cause::None,
-        });
+        let control = Control::new(EventKind::End, order, time);
+        connection
+            .control
+            .push_back(control.of(direction, position));
         self.touch(slot);
     }
 
@@ -279,7 +253,7 @@ impl Worker {
         let Some(connection) = connection_mut(&mut self.slots, slot) else {
             return;
         };
-        if matches!(connection.state, State::Left | State::Encrypted) {
+        if matches!(connection.state, State::Left(_) | State::Encrypted) {
             self.drop_slot(slot);
             return;
         }
@@ -296,16 +270,7 @@ impl Worker {
         for direction in Direction::BOTH {
             connection.stop_skip(direction);
         }
-        let kind = EventKind::Close;
-        connection.closing = Some(Control {
-            order,
-            time,
-            kind,
-            direction: None,
-            position: 0,
-            len: 0,
-            cause,
-        });
+        connection.closing = Some(Control::new(EventKind::Close, order, time).because(cause));
         self.pending_events = self.pending_events.saturating_add(1);
         self.touch(slot);
     }
@@ -337,16 +302,8 @@ impl Worker {
         connection.wake = None;
         connection.seen_at(time);
         connection.sides.iter_mut().for_each(Side::release);
-        let (kind, cause) = (EventKind::Timer, Cause::None);
-        connection.control.push_back(Control {
-            order,
-            time,
-            kind,
-            direction: None,
-            position: 0,
-            len: 0,
-            cause,
-        });
+        let control = Control::new(EventKind::Timer, order, time);
+        connection.control.push_back(control);
         self.touch(slot);
     }
 }

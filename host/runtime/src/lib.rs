@@ -15,6 +15,7 @@ mod facts;
 mod fault;
 mod instance;
 mod intake;
+mod ledger;
 pub mod limits;
 mod load;
 mod manifest;
@@ -36,6 +37,7 @@ mod worker;
 
 pub use counters::{ParserCounters, RuntimeCounters};
 pub use engine::{Engine, EngineConfig, EngineError};
+pub use ledger::{Fate, Ledger};
 pub use limits::Limits;
 pub use load::{LoadError, LoadReason, Parser};
 pub use manifest::{Manifest, ManifestError};

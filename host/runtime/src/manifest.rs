@@ -1,8 +1,6 @@
 //! What a parser says of itself, checked.
 
-use std::sync::Arc;
-
-use wirespan_span::{Cardinality, Class, Field, FieldType};
+use wirespan_span::{Cardinality, Class, Field, FieldRef, FieldType};
 
 use crate::bindings;
 use crate::pattern::{Pattern, PatternSide};
@@ -31,7 +29,7 @@ pub struct Manifest {
     pub protocols: Vec<String>,
     pub patterns: Vec<Pattern>,
     pub ports: Vec<u16>,
-    pub fields: Vec<Arc<Field>>,
+    pub fields: Vec<FieldRef>,
 }
 
 /// What is wrong with a manifest.
@@ -87,7 +85,7 @@ impl Manifest {
             .collect::<Result<_, _>>()?;
         let fields = fields
             .into_iter()
-            .map(|f| field(f).map(Arc::new))
+            .map(field)
             .collect::<Result<Vec<_>, _>>()?;
         unique("field", fields.iter().map(|field| &*field.name))?;
         Ok(Self {
@@ -190,7 +188,7 @@ fn pattern(index: usize, pattern: bindings::Pattern) -> Result<Pattern, Manifest
     })
 }
 
-fn field(field: bindings::Field) -> Result<Field, ManifestError> {
+fn field(field: bindings::Field) -> Result<FieldRef, ManifestError> {
     let bindings::Field {
         name,
         kind,
@@ -216,7 +214,8 @@ fn field(field: bindings::Field) -> Result<Field, ManifestError> {
     if description.len() > FIELD_TEXT_BYTES || example.len() > FIELD_TEXT_BYTES {
         return fail(&name, "has a description or example longer than 1024 bytes");
     }
-    Ok(Field {
+    let label = shortened(&name);
+    let field = Field {
         name: name.into(),
         field_type: match kind {
             bindings::FieldKind::Text => FieldType::Text,
@@ -236,6 +235,10 @@ fn field(field: bindings::Field) -> Result<Field, ManifestError> {
             bindings::Class::Secret => Class::Secret,
             bindings::Class::Payload => Class::Payload,
         },
+    };
+    FieldRef::keep(field).ok_or(ManifestError::Field {
+        name: label,
+        reason: "is one too many: so many different fields came with the parsers of this run; start the agent again",
     })
 }
 

@@ -12,6 +12,7 @@ use wirespan_stream::Direction;
 
 use crate::bindings::{self, Cause, Recognition};
 use crate::connection::{Connection, State, Taken};
+use crate::ledger::Fate;
 use crate::limits::Limits;
 use crate::parsers::Origin;
 use crate::pattern::{self, Match};
@@ -219,7 +220,7 @@ impl Worker {
         if let Some(connection) = connection_mut(&mut self.slots, slot) {
             // What was said before TLS is for whoever parses what is within.
             let handover = connection.handover.take();
-            connection.leave();
+            connection.leave(Fate::Encrypted, &mut self.ledger);
             connection.handover = handover;
             connection.state = State::Encrypted;
         }
@@ -230,10 +231,7 @@ impl Worker {
     pub(crate) fn leave(&mut self, slot: u32, verdict: bool) {
         self.counters.unknown.one();
         if let Some(connection) = connection_mut(&mut self.slots, slot) {
-            self.counters
-                .ignored_bytes
-                .add(connection.retained() as u64);
-            connection.leave();
+            connection.leave(Fate::Unrecognised, &mut self.ledger);
             if verdict && !connection.closed() {
                 self.output
                     .verdicts
@@ -290,11 +288,7 @@ impl Worker {
         } else {
             Direction::Received
         };
-        let before = connection.retained();
-        connection.side_mut(direction).drop_first();
-        self.counters
-            .ignored_bytes
-            .add(before.saturating_sub(connection.retained()) as u64);
+        connection.side_mut(direction).drop_first(&mut self.ledger);
         let search = &mut connection.search;
         search.beginnings = search.beginnings.saturating_add(1);
         (search.candidates, search.attempts, search.tried) = (all & !search.refused, 0, 0);

@@ -7,6 +7,7 @@ use wirespan_capture::Verdict;
 use crate::bindings::Cause;
 use crate::connection::State;
 use crate::fault::Fault;
+use crate::ledger::Fate;
 use crate::worker::{Worker, connection_mut, depart};
 
 impl Worker {
@@ -100,10 +101,7 @@ impl Worker {
         if let State::Taken(taken) = connection.state {
             depart(&mut self.pools, taken);
         }
-        self.counters
-            .ignored_bytes
-            .add(connection.retained() as u64);
-        connection.leave();
+        connection.leave(Fate::Failed, &mut self.ledger);
         if connection.closed() {
             self.drop_slot(slot);
             return;

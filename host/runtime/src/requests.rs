@@ -6,9 +6,10 @@ use wirespan_capture::Verdict;
 use wirespan_contract::limit;
 use wirespan_stream::{ConnectionKey, Direction};
 
-use crate::bindings::{Ask, Cause, EventKind, Output, Recognition, RequestRow};
+use crate::bindings::{Ask, EventKind, Output, Recognition, RequestRow};
 use crate::connection::{Connection, Control, State};
 use crate::fault::Fault;
+use crate::ledger::Fate;
 use crate::spans::slice;
 use crate::work::{STRANGE, find, slot_of};
 use crate::worker::{Worker, connection_mut, depart, owned};
@@ -68,7 +69,8 @@ impl Worker {
         let key = connection.info.key;
         match request.ask {
             Ask::Consumed => {
-                if connection.side_mut(direction).consume(request.position) {
+                let side = connection.side_mut(direction);
+                if side.consume(request.position, &mut self.ledger) {
                     connection.consumed = true;
                 }
             }
@@ -77,7 +79,7 @@ impl Worker {
                 connection.consumed = true;
                 let side = connection.side_mut(direction);
                 let end = side.end;
-                match side.skip(request.position) {
+                match side.skip(request.position, &mut self.ledger) {
                     Some(skipped) => connection.skipped(direction, skipped),
                     None if request.position > end => {
                         let distance = request.position.saturating_sub(end);
@@ -105,7 +107,7 @@ impl Worker {
                     && !taken.ignored
                 {
                     taken.ignored = true;
-                    connection.forget_bytes();
+                    connection.forget_bytes(Fate::GivenUp, &mut self.ledger);
                     connection.wake = None;
                     self.output.verdicts.push((key, Verdict::Ignored));
                     if let Some(pool) = self.pools.get(pool) {
@@ -151,7 +153,9 @@ impl Worker {
             depart(&mut self.pools, taken);
         }
         for (direction, position) in positions {
-            connection.side_mut(direction).skip_silently(position);
+            connection
+                .side_mut(direction)
+                .skip_silently(position, &mut self.ledger);
         }
         keep_end(connection);
         connection.handover = context;
@@ -247,17 +251,8 @@ fn keep_end(connection: &mut Connection) {
     for direction in Direction::BOTH {
         let side = connection.side(direction);
         if side.ended {
-            let (position, kind, cause) = (side.end, EventKind::End, Cause::None);
-            let direction = Some(direction);
-            connection.control.push_back(Control {
-                order: u64::MAX,
-                time,
-                kind,
-                direction,
-                position,
-                len: 0,
-                cause,
-            });
+            let control = Control::new(EventKind::End, u64::MAX, time).of(direction, side.end);
+            connection.control.push_back(control);
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use wirespan_stream::Nanos;
 
 use crate::bindings::Cause;
+use crate::ledger::{Fate, Ledger};
 
 /// Gaps in a row stay apart, for each has its time and the end of a skip may lie in any of them; a side
 /// with more segments than this joins them. As many as a batch has events: nobody looks at a side for
@@ -38,6 +39,14 @@ impl Segment {
 
     fn end(&self) -> u64 {
         self.position.saturating_add(self.len())
+    }
+
+    /// Those that are there.
+    fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Bytes { bytes, .. } => bytes.len(),
+            Content::Gap { .. } => 0,
+        }
     }
 
     fn is_gap(&self) -> bool {
@@ -129,16 +138,18 @@ impl Side {
 
     /// Forgets everything but where the stream is and whether it has ended. Without `place`, what
     /// comes next says where it is.
-    pub(crate) fn clear(&mut self, place: bool) {
+    pub(crate) fn clear(&mut self, place: bool, fate: Fate, ledger: &mut Ledger) {
+        ledger.put(fate, self.retained);
         *self = Self {
             ended: self.ended,
             ..Self::at((place && self.placed).then_some(self.end))
         };
     }
 
-    /// Takes what arrived. Returns how many bytes were dropped as not wanted, and the skip that
-    /// this ends.
-    pub(crate) fn push(&mut self, mut segment: Segment) -> (u64, Option<Skipped>) {
+    /// Takes what arrived. Returns the skip that this ends.
+    pub(crate) fn push(&mut self, mut segment: Segment, ledger: &mut Ledger) -> Option<Skipped> {
+        let arrived = segment.bytes();
+        ledger.receive(arrived);
         if !self.placed {
             (self.floor, self.end, self.placed) = (segment.position, segment.position, true);
         }
@@ -146,10 +157,11 @@ impl Side {
         if overlap > 0 {
             // Does not happen in an ordered stream; what is there already is not taken twice.
             segment.cut_front(self.end);
+            ledger.put(Fate::Repeated, arrived.saturating_sub(segment.bytes()));
         }
         let (start, end) = (segment.position, segment.end());
         if end <= self.end && segment.len() == 0 {
-            return (0, None);
+            return None;
         }
         let before = self.end;
         if start > before {
@@ -164,7 +176,6 @@ impl Side {
             });
         }
         self.end = end;
-        let mut dropped = 0;
         let mut skipped = None;
         if before < self.floor {
             if end >= self.floor {
@@ -178,14 +189,15 @@ impl Side {
             self.dropped = (segment.time, segment.order);
         }
         if start < self.floor {
-            dropped = self.floor.min(end).saturating_sub(start);
-            if end <= self.floor {
-                return (dropped, skipped);
-            }
+            let wanted = segment.bytes();
             segment.cut_front(self.floor);
+            ledger.put(Fate::Skipped, wanted.saturating_sub(segment.bytes()));
+            if end <= self.floor {
+                return skipped;
+            }
         }
         self.append(segment);
-        (dropped, skipped)
+        skipped
     }
 
     fn append(&mut self, mut segment: Segment) {
@@ -210,8 +222,14 @@ impl Side {
         self.segments.push_back(segment);
     }
 
+    /// A parser has consumed the bytes below `position`. Returns whether that is progress.
+    pub(crate) fn consume(&mut self, position: u64, ledger: &mut Ledger) -> bool {
+        self.release_below(position, Fate::Parsed, ledger)
+    }
+
     /// Bytes below `position` are done with. Returns whether that is progress.
-    pub(crate) fn consume(&mut self, position: u64) -> bool {
+    fn release_below(&mut self, position: u64, fate: Fate, ledger: &mut Ledger) -> bool {
+        let before = self.retained;
         let mut progress = false;
         if position > self.floor {
             progress = true;
@@ -221,7 +239,6 @@ impl Side {
             self.hold = 0;
         }
         while let Some(first) = self.segments.front_mut() {
-            let len = first.len();
             // A gap goes with the bytes before it.
             let gap = matches!(first.content, Content::Gap { .. });
             if gap && first.position <= self.floor && first.end() <= self.seen {
@@ -230,30 +247,26 @@ impl Side {
                 self.progress = true;
             }
             if first.end() <= self.floor {
-                if matches!(first.content, Content::Bytes { .. }) {
-                    self.retained = self
-                        .retained
-                        .saturating_sub(usize::try_from(len).unwrap_or(usize::MAX));
-                }
+                self.retained = self.retained.saturating_sub(first.bytes());
                 self.segments.pop_front();
                 self.compacted = self.compacted.saturating_sub(1);
                 continue;
             }
             if first.position < self.floor {
-                let cut = self.floor.saturating_sub(first.position);
-                self.retained = self
-                    .retained
-                    .saturating_sub(usize::try_from(cut).unwrap_or(usize::MAX));
+                let there = first.bytes();
                 first.cut_front(self.floor);
+                let cut = there.saturating_sub(first.bytes());
+                self.retained = self.retained.saturating_sub(cut);
             }
             break;
         }
+        ledger.put(fate, before.saturating_sub(self.retained));
         progress
     }
 
     /// Steps over everything below `position`. What it returns is there when the stream is past it
     /// already.
-    pub(crate) fn skip(&mut self, position: u64) -> Option<Skipped> {
+    pub(crate) fn skip(&mut self, position: u64, ledger: &mut Ledger) -> Option<Skipped> {
         let from = self.floor;
         if position <= from {
             return None;
@@ -266,7 +279,7 @@ impl Side {
         if let Some(segment) = self.segments.back().filter(|_| reached.is_none()) {
             self.dropped = (segment.time, segment.order);
         }
-        self.consume(position);
+        self.release_below(position, Fate::Skipped, ledger);
         self.floor = self.floor.max(position);
         self.skip_from = None;
         match reached {
@@ -296,8 +309,8 @@ impl Side {
     }
 
     /// As [`Self::skip`], and nobody waits for it.
-    pub(crate) fn skip_silently(&mut self, position: u64) {
-        self.skip(position);
+    pub(crate) fn skip_silently(&mut self, position: u64, ledger: &mut Ledger) {
+        self.skip(position, ledger);
         self.skip_from = None;
     }
 
@@ -396,11 +409,12 @@ impl Side {
     }
 
     /// Everything retained becomes a gap. Returns how many bytes that cost.
-    pub(crate) fn drop_retained(&mut self) -> usize {
+    pub(crate) fn drop_retained(&mut self, ledger: &mut Ledger) -> usize {
         let dropped = self.retained;
         let Some(first) = self.segments.front().cloned() else {
             return 0;
         };
+        ledger.put(Fate::Limit, dropped);
         let len = self.end.saturating_sub(first.position);
         self.segments.clear();
         self.segments.push_back(Segment {
@@ -416,10 +430,10 @@ impl Side {
     }
 
     /// Drops the first segment: a beginning that nobody recognised. Gaps in a row go together.
-    pub(crate) fn drop_first(&mut self) {
+    pub(crate) fn drop_first(&mut self, ledger: &mut Ledger) {
         let gap = self.begins_with_gap();
         while let Some(end) = self.segments.front().map(Segment::end) {
-            self.consume(end);
+            self.release_below(end, Fate::Unrecognised, ledger);
             if !(gap && self.begins_with_gap()) {
                 return;
             }

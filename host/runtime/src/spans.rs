@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wirespan_capture::Clock;
 use wirespan_contract::limit::{NAME_BYTES, VALUE_BYTES, VALUES_PER_SPAN};
 use wirespan_span::{
-    Attribute, Exchange, FieldType, Flags, Kind, Resource, Span, Status, TraceParent, Value,
+    Attribute, Exchange, FieldType, Flags, Kind, Resource, Span, Status, Text, TraceParent, Value,
     fields, trace_id_from,
 };
 
@@ -26,15 +26,35 @@ pub(crate) struct Converter<'a> {
     pub(crate) clock: Clock,
     /// Identity comes later; until then all share an empty one.
     pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) output: &'a Output,
+    /// All texts of the answer, where they are in order: so they nearly always are, and finding that
+    /// out for all of them at once takes less than for one after the other.
+    text: Option<&'a str>,
 }
 
-impl Converter<'_> {
+impl<'a> Converter<'a> {
+    pub(crate) fn new(
+        parser: &'a Parser,
+        counters: &'a ParserCounters,
+        clock: Clock,
+        resource: &'a Arc<Resource>,
+        output: &'a Output,
+    ) -> Self {
+        Self {
+            parser,
+            counters,
+            clock,
+            resource,
+            output,
+            text: std::str::from_utf8(&output.text).ok(),
+        }
+    }
+
     /// `None` where the span cannot be true and was counted; an error where the whole answer makes
     /// no sense.
     pub(crate) fn convert(
         &self,
         span: &bindings::SpanRow,
-        output: &Output,
         connection: &mut Connection,
     ) -> Result<Option<Span>, Fault> {
         let protocol = self
@@ -42,9 +62,9 @@ impl Converter<'_> {
             .protocols
             .get(usize::from(span.protocol))
             .ok_or(Fault::Nonsense("a protocol that is not in its manifest"))?;
-        let name = self.text(output, span.name, NAME_BYTES)?;
-        let attributes = self.attributes(span, output)?;
-        let trace = TraceParent::parse(slice(output, span.trace)?);
+        let name = self.text(span.name, NAME_BYTES)?;
+        let attributes = self.attributes(span)?;
+        let trace = TraceParent::parse(slice(self.output, span.trace)?);
         if !possible(span, connection) {
             self.counters.impossible_times.one();
             return Ok(None);
@@ -91,15 +111,11 @@ impl Converter<'_> {
         }))
     }
 
-    fn attributes(
-        &self,
-        span: &bindings::SpanRow,
-        output: &Output,
-    ) -> Result<Vec<Attribute>, Fault> {
+    fn attributes(&self, span: &bindings::SpanRow) -> Result<Vec<Attribute>, Fault> {
         let start = index(span.values_start);
         let values = start
             .checked_add(index(span.values_len))
-            .and_then(|end| output.values.get(start..end))
+            .and_then(|end| self.output.values.get(start..end))
             .ok_or(Fault::Nonsense("a range outside of its values"))?;
         if values.len() > VALUES_PER_SPAN {
             return Err(Fault::Nonsense("too many values in a span"));
@@ -120,12 +136,12 @@ impl Converter<'_> {
             }
             *word |= bit;
             let value = match field.field_type {
-                FieldType::Text => Value::Text(self.text(output, value.text, VALUE_BYTES)?),
+                FieldType::Text => Value::Text(self.text(value.text, VALUE_BYTES)?),
                 FieldType::Integer => Value::Integer(value.number),
                 FieldType::Boolean => Value::Boolean(value.number != 0),
             };
             attributes.push(Attribute {
-                field: Arc::clone(field),
+                field: *field,
                 value,
             });
         }
@@ -135,10 +151,8 @@ impl Converter<'_> {
         ] {
             // Nothing is the parser's way to say that it does not know.
             if size != 0 {
-                attributes.push(Attribute {
-                    field: Arc::clone(field),
-                    value: Value::Integer(i64::try_from(size).unwrap_or(i64::MAX)),
-                });
+                let size = i64::try_from(size).unwrap_or(i64::MAX);
+                attributes.push(Attribute::new(field, size));
             }
         }
         Ok(attributes)
@@ -146,8 +160,16 @@ impl Converter<'_> {
 
     /// A text of the answer. Parsers hand out UTF-8; what is not is replaced and counted, and what
     /// is too long is cut and counted.
-    fn text(&self, output: &Output, range: Slice, limit: usize) -> Result<Box<str>, Fault> {
-        let bytes = slice(output, range)?;
+    fn text(&self, range: Slice, limit: usize) -> Result<Text, Fault> {
+        let start = index(range.start);
+        let end = start.saturating_add(index(range.len));
+        // A range that goes through a character is none of the whole text.
+        if let Some(text) = self.text.and_then(|text| text.get(start..end))
+            && text.len() <= limit
+        {
+            return Ok(text.into());
+        }
+        let bytes = slice(self.output, range)?;
         let cut = bytes.get(..limit).unwrap_or(bytes);
         if cut.len() < bytes.len() {
             self.counters.invalid_values.one();

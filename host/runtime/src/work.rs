@@ -2,10 +2,11 @@
 
 use wirespan_contract::limit;
 
-use crate::bindings::{Cause, EventKind, Output};
+use crate::bindings::{EventKind, Output};
 use crate::connection::{Connection, Control, State, Taken};
 use crate::fault::Fault;
 use crate::instance::thread_time;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::output::ParsedSpan;
 use crate::requests::{How, Leaving};
@@ -176,15 +177,16 @@ impl Worker {
         let Some(entry) = self.pools.get(pool) else {
             return Ok(());
         };
-        let converter = Converter {
-            parser: &entry.parser,
-            counters: &entry.counters,
-            clock: self.clock,
-            resource: &self.resource,
-        };
+        let converter = Converter::new(
+            &entry.parser,
+            &entry.counters,
+            self.clock,
+            &self.resource,
+            output,
+        );
         for span in &output.spans {
             let connection = find(&mut self.slots, pool, seat, span.conn).ok_or(STRANGE)?;
-            if let Some(span) = converter.convert(span, output, connection)? {
+            if let Some(span) = converter.convert(span, connection)? {
                 let connection = std::sync::Arc::clone(&connection.info);
                 self.output.spans.push(ParsedSpan { span, connection });
             }
@@ -224,12 +226,10 @@ impl Worker {
                 continue;
             }
             let counters = self.pools.get(pool).map(|pool| &pool.counters);
-            let dropped = retain(connection, presented, &self.limits, self.retained);
-            if dropped > 0 {
-                self.counters.retained_limit_bytes.add(dropped as u64);
-                if let Some(counters) = counters {
-                    counters.retained_limit.one();
-                }
+            let ledger = &mut self.ledger;
+            let dropped = retain(connection, presented, &self.limits, self.retained, ledger);
+            if dropped && let Some(counters) = counters {
+                counters.retained_limit.one();
             }
             if again(connection) {
                 self.touch(slot);
@@ -243,7 +243,7 @@ impl Worker {
     /// A connection that its parser has given up in this batch.
     fn finish_left(&mut self, slot: u32) {
         if connection_mut(&mut self.slots, slot)
-            .is_some_and(|c| c.closed() && c.state == State::Left)
+            .is_some_and(|c| c.closed() && matches!(c.state, State::Left(_)))
         {
             self.drop_slot(slot);
         } else {
@@ -269,16 +269,8 @@ impl Worker {
             {
                 continue;
             }
-            let (kind, cause) = (EventKind::Evict, Cause::None);
-            connection.control.push_back(Control {
-                order,
-                time,
-                kind,
-                direction: None,
-                position: 0,
-                len: 0,
-                cause,
-            });
+            let control = Control::new(EventKind::Evict, order, time);
+            connection.control.push_back(control);
             self.touch(slot);
         }
     }
@@ -302,14 +294,15 @@ pub(crate) fn find(
     matches!(connection.state, State::Taken(taken) if theirs(taken)).then_some(connection)
 }
 
-/// Bounds what is kept after a presentation. Returns how many bytes were dropped.
+/// Bounds what is kept after a presentation. Whether bytes were dropped.
 fn retain(
     connection: &mut Connection,
     presented: [bool; 2],
     limits: &Limits,
     total: usize,
-) -> usize {
-    let mut dropped = 0usize;
+    ledger: &mut Ledger,
+) -> bool {
+    let mut dropped = false;
     for (side, presented) in connection.sides.iter_mut().zip(presented) {
         if presented {
             side.presented();
@@ -317,7 +310,7 @@ fn retain(
         if side.retained > limits.retained_bytes
             || (total > limits.retained_total_bytes && side.retained > 0)
         {
-            dropped = dropped.saturating_add(side.drop_retained());
+            dropped |= side.drop_retained(ledger) > 0;
         } else if !side.segments.is_empty() {
             side.compact(limits.chunk_marks);
         }

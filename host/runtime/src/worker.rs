@@ -16,6 +16,7 @@ use crate::connection::{Connection, State, Taken};
 use crate::counters::RuntimeCounters;
 use crate::engine::Engine;
 use crate::facts::Facts;
+use crate::ledger::{Fate, Ledger};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::parsers::Parsers;
@@ -55,6 +56,9 @@ pub struct Worker {
     pub(crate) pending_events: usize,
     pub(crate) pending_bytes: usize,
     pub(crate) retained: usize,
+    pub(crate) ledger: Ledger,
+    /// What of the ledger is in the counters.
+    counted: Ledger,
     pub(crate) batch: Batch,
     pub(crate) prefixes: Prefixes,
     pub(crate) resource: Arc<Resource>,
@@ -105,6 +109,8 @@ impl Worker {
             pending_events: 0,
             pending_bytes: 0,
             retained: 0,
+            ledger: Ledger::default(),
+            counted: Ledger::default(),
             batch: Batch::default(),
             prefixes: Prefixes::default(),
             resource: Arc::default(),
@@ -125,6 +131,12 @@ impl Worker {
         self.retained
     }
 
+    /// Where the bytes of its connections have gone: what was received is gone or retained.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// From now on measures the CPU time of `process` calls, what it takes to cross the boundary
     /// included. That costs each call two system calls: for benchmarks.
     pub fn measure_calls(&mut self) {
@@ -140,6 +152,8 @@ impl Worker {
     /// Hands everything over that waits, and adds what came of it to `out`.
     pub fn run(&mut self, out: &mut Output) {
         self.pump();
+        self.counters.bytes(&self.ledger.since(&self.counted));
+        self.counted = self.ledger;
         out.spans.append(&mut self.output.spans);
         out.verdicts.append(&mut self.output.verdicts);
     }
@@ -185,6 +199,7 @@ impl Worker {
             return;
         };
         self.retained = self.retained.saturating_sub(connection.accounted);
+        self.ledger.put(Fate::Left, connection.retained());
         if let State::Taken(taken) = connection.state {
             depart(&mut self.pools, taken);
         }
@@ -247,7 +262,7 @@ impl Worker {
                     seat.work.push(slot);
                 }
             }
-            State::Left | State::Encrypted if connection.closed() => self.drop_slot(slot),
+            State::Left(_) | State::Encrypted if connection.closed() => self.drop_slot(slot),
             _ => {}
         }
     }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::model::{
-    Attribute, Cardinality, Class, Field, FieldType, Flags, Kind, Resource, Span, Status, Value,
-};
+use crate::field::{Cardinality, Class, Field, FieldRef, FieldType};
+use crate::model::{Attribute, Flags, Kind, Resource, Span, Status, Value};
 
-pub(crate) fn field(name: &str, field_type: FieldType, class: Class) -> Arc<Field> {
-    Arc::new(Field {
+pub(crate) fn field(name: &str, field_type: FieldType, class: Class) -> FieldRef {
+    FieldRef::own(Field {
         name: name.into(),
         field_type,
         description: "".into(),

@@ -2,9 +2,9 @@
 //!
 //! `docs/span-schema.md` is written from this table.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use crate::model::{Cardinality, Class, Field, FieldType};
+use crate::field::{Cardinality, Class, Field, FieldRef, FieldType, Name};
 
 /// What carries an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ macro_rules! fields {
         $description:literal, $example:literal;)+) => {
         $(
             #[doc = concat!("`", $label, "`: ", $description)]
-            pub static $name: LazyLock<Arc<Field>> = LazyLock::new(|| Arc::new(Field {
+            pub static $name: LazyLock<FieldRef> = LazyLock::new(|| FieldRef::own(Field {
                 name: $label.into(),
                 field_type: FieldType::$field_type,
                 description: $description.into(),
@@ -34,8 +34,8 @@ macro_rules! fields {
 
         /// Every registered attribute, in the order of the documentation.
         #[must_use]
-        pub fn registry() -> Vec<(Carrier, Arc<Field>)> {
-            vec![$((Carrier::$carrier, Arc::clone(&$name))),+]
+        pub fn registry() -> Vec<(Carrier, FieldRef)> {
+            vec![$((Carrier::$carrier, *$name)),+]
         }
     };
 }
@@ -98,6 +98,25 @@ fields! {
         "When the last byte of the request passed, in Unix nanoseconds.", "1763769600000100000";
     WIRESPAN_RESPONSE_START_UNIX_NANO = Otlp "wirespan.response_start_unix_nano", Integer, Unbounded, Public,
         "When the first byte of the response passed, in Unix nanoseconds.", "1763769600001000000";
+}
+
+macro_rules! names {
+    ($($name:ident = $text:literal;)+) => {
+        $(
+            #[doc = concat!("`", $text, "`, as parsers declare it.")]
+            pub static $name: LazyLock<Name> = LazyLock::new(|| Name::of($text));
+        )+
+    };
+}
+
+// Attributes of parsers that mean something to the host.
+names! {
+    DB_SYSTEM_NAME = "db.system.name";
+    DB_QUERY_TEXT = "db.query.text";
+    HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    HTTP_ROUTE = "http.route";
+    RPC_METHOD = "rpc.method";
+    URL_PATH = "url.path";
 }
 
 #[cfg(test)]

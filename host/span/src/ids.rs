@@ -1,9 +1,11 @@
 //! Ids that follow from what was seen: the same exchange published or replayed twice has the same.
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
 /// Kept apart from other uses of the hash, and changed when what goes in changes.
 const SPAN_DOMAIN: &[u8] = b"wirespan span 1\0";
+/// Room for all parts where the protocol's name has up to 64 bytes; those of parsers have 32.
+const INPUT_BYTES: usize = 128;
 const TRACE_DOMAIN: &[u8] = b"wirespan trace 1";
 
 /// What makes an exchange the one it is. All of it comes from the capture, so a recording of the
@@ -34,16 +36,44 @@ impl Exchange<'_> {
     /// W3C Trace Context forbids.
     #[must_use]
     pub fn span_id(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        hash.update(SPAN_DOMAIN);
-        hash.update(&self.capture.to_le_bytes());
+        // In one piece: the state of a hash that takes its input in parts is ten times as large as
+        // what goes in here.
+        let mut input = [0; INPUT_BYTES];
+        let hash = match self.lay_down(&mut input) {
+            Some(len) => xxh3_64(input.get(..len).unwrap_or_default()),
+            None => {
+                let mut hash = Xxh3::new();
+                self.each_part(|part| hash.update(part));
+                hash.digest()
+            }
+        };
+        hash.max(1)
+    }
+
+    fn each_part(&self, mut part: impl FnMut(&[u8])) {
+        part(SPAN_DOMAIN);
+        part(&self.capture.to_le_bytes());
         for number in [self.socket, self.generation, self.position] {
-            hash.update(&number.to_le_bytes());
+            part(&number.to_le_bytes());
         }
-        hash.update(&self.layer.to_le_bytes());
-        hash.update(&[self.observed_client.into(), self.from_client.into()]);
-        hash.update(self.protocol.as_bytes());
-        hash.digest().max(1)
+        part(&self.layer.to_le_bytes());
+        part(&[self.observed_client.into(), self.from_client.into()]);
+        part(self.protocol.as_bytes());
+    }
+
+    /// Writes all parts one behind the other. How many bytes they are, if there is room for them.
+    fn lay_down(&self, input: &mut [u8; INPUT_BYTES]) -> Option<usize> {
+        let mut len = 0;
+        let mut fits = true;
+        self.each_part(|part| {
+            let end = len + part.len();
+            match input.get_mut(len..end) {
+                Some(place) => place.copy_from_slice(part),
+                None => fits = false,
+            }
+            len = end;
+        });
+        fits.then_some(len)
     }
 }
 
@@ -76,6 +106,15 @@ mod tests {
     #[test]
     fn ids_never_change_between_versions_and_machines() {
         assert_eq!(EXCHANGE.span_id(), 0x10be_6dba_1fed_6544);
+        // Too long to be laid down in one piece.
+        let long = "x".repeat(1_000);
+        let e = Exchange {
+            protocol: &long,
+            ..EXCHANGE
+        };
+        let mut hash = Xxh3::new();
+        e.each_part(|part| hash.update(part));
+        assert_eq!(e.span_id(), hash.digest());
         assert_eq!(trace_id_from(1), 0x0dfb_b76b_1b12_8e50_65a3_d8e7_f7eb_ac25);
     }
 

@@ -187,8 +187,8 @@ fn attributes_size(attributes: &[Attribute]) -> usize {
 mod tests {
     use super::*;
     use crate::example;
+    use crate::field::Class;
     use crate::flat::{FlatSpan, FlatValue};
-    use crate::model::Class;
 
     fn line(span: &Span) -> String {
         let mut out = Vec::new();

@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod field;
 pub mod fields;
 pub mod flat;
 pub mod ids;
@@ -29,6 +30,7 @@ pub mod traceparent;
 #[cfg(test)]
 mod example;
 
+pub use field::{Cardinality, Class, Field, FieldRef, FieldType, Name};
 pub use flat::{FlatSpan, FlatValue};
 pub use ids::{Exchange, trace_id_from};
 pub use model::*;

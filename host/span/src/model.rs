@@ -3,51 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+/// A text of a span: up to 23 bytes in place, a longer one shared by its clones.
+pub use smol_str::SmolStr as Text;
 
-/// How private a field is; the host redacts by class and never trusts a parser to do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    Public,
-    Identifier,
-    /// Text in a query language: literals are removed before it leaves the node.
-    Statement,
-    /// Never leaves the node.
-    Secret,
-    /// Message content: does not leave the node by default.
-    Payload,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    Text,
-    Integer,
-    Boolean,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cardinality {
-    /// At most a few hundred values in a fleet.
-    Bounded,
-    Unbounded,
-}
-
-/// Description of an attribute: declared by a parser's manifest, or by the host's own registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Field {
-    pub name: Box<str>,
-    pub field_type: FieldType,
-    pub description: Box<str>,
-    pub example: Box<str>,
-    pub cardinality: Cardinality,
-    pub class: Class,
-}
+use crate::field::{FieldRef, Name};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    Text(Box<str>),
+    Text(Text),
     Integer(i64),
     Boolean(bool),
 }
@@ -73,6 +36,12 @@ impl Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
+        Self::Text(text)
     }
 }
 
@@ -108,16 +77,16 @@ impl From<bool> for Value {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
-    pub field: Arc<Field>,
+    pub field: FieldRef,
     pub value: Value,
 }
 
 impl Attribute {
     /// `field` is usually one of [`crate::fields`].
     #[must_use]
-    pub fn new(field: &Arc<Field>, value: impl Into<Value>) -> Self {
+    pub fn new(field: &FieldRef, value: impl Into<Value>) -> Self {
         Self {
-            field: Arc::clone(field),
+            field: *field,
             value: value.into(),
         }
     }
@@ -133,7 +102,7 @@ pub(crate) fn distinct(attributes: &[Attribute]) -> impl Iterator<Item = &Attrib
             let repeated = attributes
                 .iter()
                 .take(index)
-                .any(|a| a.field.name == attribute.field.name);
+                .any(|a| a.field.name() == attribute.field.name());
             (!repeated).then_some(attribute)
         })
 }
@@ -255,7 +224,7 @@ pub struct Span {
     pub parent_span_id: Option<u64>,
     /// Trace flags of a `traceparent` on the wire; 0 without one.
     pub trace_flags: u8,
-    pub name: Box<str>,
+    pub name: Text,
     pub kind: Kind,
     pub start_unix_nano: u64,
     pub request_end_unix_nano: Option<u64>,
@@ -278,6 +247,22 @@ impl Span {
             .iter()
             .find(|a| &*a.field.name == name)
             .map(|a| &a.value)
+    }
+
+    /// The same for a name that is known.
+    #[must_use]
+    pub fn value(&self, name: Name) -> Option<&Value> {
+        self.attributes
+            .iter()
+            .find(|a| a.field.name() == name)
+            .map(|a| &a.value)
+    }
+
+    /// Adds what is not there yet.
+    pub fn add(&mut self, field: &FieldRef, value: impl Into<Value>) {
+        if self.value(field.name()).is_none() {
+            self.attributes.push(Attribute::new(field, value));
+        }
     }
 
     #[must_use]

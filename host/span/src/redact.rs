@@ -5,13 +5,15 @@
 //! content: credentials in URLs are removed from every text and from the span's name, whatever the
 //! parser declared. A parser is never trusted to redact.
 
+mod known;
 mod statement;
 mod url;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Attribute, Class, Span, Value};
+use crate::field::Class;
+use crate::model::{Attribute, Span, Value};
+use known::Known;
 use url::{Place, Scrubber};
 
 /// Query parameters whose values are credentials: the list of the HTTP semantic conventions
@@ -74,15 +76,13 @@ pub struct RedactCounts {
     pub urls: u64,
 }
 
-/// Shared by all threads.
+/// Belongs to one thread.
 #[derive(Debug)]
 pub struct Redactor {
     unredacted: bool,
     scrubber: Scrubber,
-    secrets: AtomicU64,
-    payloads: AtomicU64,
-    statements: AtomicU64,
-    urls: AtomicU64,
+    known: Known,
+    counts: RedactCounts,
 }
 
 impl Default for Redactor {
@@ -104,65 +104,68 @@ impl Redactor {
         Self {
             unredacted: config.unredacted,
             scrubber: Scrubber::new(known.chain(extra).collect()),
-            secrets: AtomicU64::new(0),
-            payloads: AtomicU64::new(0),
-            statements: AtomicU64::new(0),
-            urls: AtomicU64::new(0),
+            known: Known::default(),
+            counts: RedactCounts::default(),
         }
     }
 
     /// Says what the span's statement is about, and removes what must not leave the node.
-    pub fn apply(&self, span: &mut Span) {
-        let statements = statement::read_all(span, self.unredacted);
-        self.statements
-            .fetch_add(statements.changed, Ordering::Relaxed);
+    pub fn apply(&mut self, span: &mut Span) {
+        let Self {
+            unredacted,
+            scrubber,
+            known,
+            counts,
+        } = self;
+        let statements = statement::read_all(span, known, *unredacted);
+        counts.statements += statements.changed;
         span.attributes
-            .retain(|attribute| self.keeps(attribute, statements.dialect_known));
-        if self.unredacted {
+            .retain(|attribute| keeps(attribute, *unredacted, statements.dialect_known, counts));
+        if *unredacted {
             return;
         }
-        if let Cow::Owned(name) = self.scrubber.scrub(&span.name, Place::Text) {
+        if let Cow::Owned(name) = scrubber.scrub(&span.name, Place::Text) {
             span.name = name.into();
-            self.urls.fetch_add(1, Ordering::Relaxed);
+            counts.urls += 1;
         }
         for attribute in &mut span.attributes {
             // Its literals are gone, and its operators look like those of URLs.
             if attribute.field.class == Class::Statement {
                 continue;
             }
-            let place = Place::of(&attribute.field.name);
             let Value::Text(text) = &mut attribute.value else {
                 continue;
             };
-            if let Cow::Owned(scrubbed) = self.scrubber.scrub(text, place) {
+            let place = Place::of(&attribute.field.name);
+            if let Cow::Owned(scrubbed) = scrubber.scrub(text, place) {
                 *text = scrubbed.into();
-                self.urls.fetch_add(1, Ordering::Relaxed);
+                counts.urls += 1;
             }
         }
     }
 
     #[must_use]
     pub fn counts(&self) -> RedactCounts {
-        RedactCounts {
-            secrets: self.secrets.load(Ordering::Relaxed),
-            payloads: self.payloads.load(Ordering::Relaxed),
-            statements: self.statements.load(Ordering::Relaxed),
-            urls: self.urls.load(Ordering::Relaxed),
-        }
+        self.counts
     }
+}
 
-    fn keeps(&self, attribute: &Attribute, dialect_known: bool) -> bool {
-        let counter = match attribute.field.class {
-            Class::Public | Class::Identifier => return true,
-            Class::Secret => &self.secrets,
-            Class::Statement | Class::Payload if self.unredacted => return true,
-            Class::Statement if dialect_known => return true,
-            Class::Statement => &self.statements,
-            Class::Payload => &self.payloads,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        false
-    }
+fn keeps(
+    attribute: &Attribute,
+    unredacted: bool,
+    dialect_known: bool,
+    counts: &mut RedactCounts,
+) -> bool {
+    let counter = match attribute.field.class {
+        Class::Public | Class::Identifier => return true,
+        Class::Secret => &mut counts.secrets,
+        Class::Statement | Class::Payload if unredacted => return true,
+        Class::Statement if dialect_known => return true,
+        Class::Statement => &mut counts.statements,
+        Class::Payload => &mut counts.payloads,
+    };
+    *counter += 1;
+    false
 }
 
 #[cfg(test)]
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn classes_decide_what_is_kept() {
-        let redactor = Redactor::default();
+        let mut redactor = Redactor::default();
         let mut span = span();
         redactor.apply(&mut span);
         assert_eq!(names(&span), ["a", "b", "url.query", "n"]);
@@ -217,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_statement_of_a_known_dialect_is_kept_without_its_literals() {
-        let redactor = Redactor::default();
+        let mut redactor = Redactor::default();
         let mut span = span();
         let system = example::text("db.system.name", Class::Public, "postgresql");
         span.attributes.push(system);
@@ -231,7 +234,7 @@ mod tests {
 
     #[test]
     fn unredacted_keeps_all_but_secrets() {
-        let redactor = Redactor::new(RedactConfig {
+        let mut redactor = Redactor::new(RedactConfig {
             unredacted: true,
             ..RedactConfig::default()
         });
@@ -247,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_redacted_stays_as_it_is() {
-        let redactor = Redactor::default();
+        let mut redactor = Redactor::default();
         let mut once = span();
         redactor.apply(&mut once);
         let mut twice = once.clone();

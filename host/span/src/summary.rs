@@ -218,7 +218,7 @@ fn operation_and_target<'a>(
 mod tests {
     use super::*;
     use crate::example;
-    use crate::model::Class;
+    use crate::field::Class;
 
     fn with_path(path: &str, micros: u64) -> Span {
         let mut span = example::span();

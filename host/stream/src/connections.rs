@@ -71,22 +71,20 @@ impl Connections {
             SocketEvent::Open(open) => self.open(&open, out),
             SocketEvent::Data(data) => {
                 let (key, time, len) = (data.key, data.time(), data.len);
-                if self.is_closed(key) {
+                if !self.admit(key, time, out) {
                     self.counters.seen = self.counters.seen.saturating_add(len);
                     self.counters.stray = self.counters.stray.saturating_add(len);
                     return;
                 }
-                self.make_known(key, time, out);
                 self.change(key, time, out, |connection, emit| {
                     connection.data(data, emit);
                     false
                 });
             }
             SocketEvent::Secured(secured) => {
-                if self.is_closed(secured.key) {
+                if !self.admit(secured.key, secured.time, out) {
                     return;
                 }
-                self.make_known(secured.key, secured.time, out);
                 self.change(secured.key, secured.time, out, |connection, emit| {
                     connection.secured(secured.positions, secured.mid_stream, secured.time, emit);
                     false
@@ -246,19 +244,22 @@ impl Connections {
         id
     }
 
-    fn is_closed(&self, key: ConnectionKey) -> bool {
-        self.closed.contains(&key)
-    }
-
-    /// Makes an entry for a connection whose opening event has not come.
-    fn make_known(&mut self, key: ConnectionKey, time: Nanos, out: &mut Vec<StreamEvent>) {
-        if !self.table.contains_key(&key) {
-            self.make_room(time, out);
-            let id = self.take_id();
-            let mut connection = Connection::unopened(id, key, time);
-            connection.used = self.uses;
-            self.table.insert(key, connection);
+    /// Makes an entry for a connection whose opening event has not come; `false` for one that was
+    /// closed.
+    fn admit(&mut self, key: ConnectionKey, time: Nanos, out: &mut Vec<StreamEvent>) -> bool {
+        // None is in both tables, and nearly all are here.
+        if self.table.contains_key(&key) {
+            return true;
         }
+        if self.closed.contains(&key) {
+            return false;
+        }
+        self.make_room(time, out);
+        let id = self.take_id();
+        let mut connection = Connection::unopened(id, key, time);
+        connection.used = self.uses;
+        self.table.insert(key, connection);
+        true
     }
 
     fn make_room(&mut self, now: Nanos, out: &mut Vec<StreamEvent>) {
@@ -331,7 +332,10 @@ impl Connections {
             emit.counters.impatient = emit.counters.impatient.saturating_add(1);
             connection.hand_on_all(Some(GapCause::Limit), time, &mut emit);
         }
-        self.requeue(key, over);
+        // It stays where it is: nearly always.
+        if over || connection.next_deadline(&self.limits) != connection.deadline {
+            self.requeue(key, over);
+        }
     }
 
     /// Gives up what `key` was waiting for.

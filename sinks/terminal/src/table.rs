@@ -240,20 +240,21 @@ pub(crate) mod tests {
     use super::*;
     use std::sync::Arc;
     use wirespan_span::{
-        Attribute as SpanAttribute, Cardinality, Class, Field, FieldType, Flags, Resource, Status,
-        Value,
+        Attribute as SpanAttribute, Cardinality, Class, Field, FieldRef, FieldType, Flags,
+        Resource, Status, Value,
     };
 
     pub(crate) fn span(service: &str, method: &str, path: &str, millis: u64) -> Span {
         let text = |name: &str, value: &str| SpanAttribute {
-            field: Arc::new(Field {
+            field: FieldRef::keep(Field {
                 name: name.into(),
                 field_type: FieldType::Text,
                 description: "".into(),
                 example: "".into(),
                 cardinality: Cardinality::Unbounded,
                 class: Class::Public,
-            }),
+            })
+            .unwrap(),
             value: Value::from(value),
         };
         Span {

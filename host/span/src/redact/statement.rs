@@ -1,13 +1,11 @@
 //! Statements of a span: without literals, with a summary, with the context that came in a comment.
 
-use wirespan_sql::{Dialect, Statement, read};
+use wirespan_sql::Dialect;
 
-use crate::fields::{DB_QUERY_SUMMARY, DB_STORED_PROCEDURE_NAME};
-use crate::model::{Attribute, Class, Flags, Span, Value};
-use crate::traceparent::TraceParent;
-
-/// The attribute that a summary, a name and a context are taken from.
-const QUERY_TEXT: &str = "db.query.text";
+use super::known::{Known, Reading};
+use crate::field::Class;
+use crate::fields::{DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_STORED_PROCEDURE_NAME, DB_SYSTEM_NAME};
+use crate::model::{Attribute, Flags, Span, Value};
 
 /// A text of so many bytes was cut, whether or not the parser says so: the host takes no longer
 /// values, and a character of up to four bytes may be missing at the end.
@@ -24,12 +22,12 @@ pub(super) struct Outcome {
 /// Reads each attribute of class [`Class::Statement`] in the dialect that `db.system.name` says.
 /// Parameterised texts are no exception: that a text has parameters does not mean that it has no
 /// literals, and that it has any is the parser's word only.
-pub(super) fn read_all(span: &mut Span, keep_text: bool) -> Outcome {
+pub(super) fn read_all(span: &mut Span, known: &mut Known, keep_text: bool) -> Outcome {
     let is_statement = |a: &Attribute| a.field.class == Class::Statement;
     if !span.attributes.iter().any(is_statement) {
         return Outcome::default();
     }
-    let system = span.attribute("db.system.name").and_then(Value::as_text);
+    let system = span.value(*DB_SYSTEM_NAME).and_then(Value::as_text);
     let Some(dialect) = system.and_then(Dialect::of_system) else {
         return Outcome::default();
     };
@@ -40,18 +38,18 @@ pub(super) fn read_all(span: &mut Span, keep_text: bool) -> Outcome {
         let Value::Text(text) = &mut attribute.value else {
             continue;
         };
-        let statement = read(text, dialect, whole && text.len() < CUT_BYTES);
-        let replaced = (!keep_text && *statement.text != **text).then(|| (*statement.text).into());
-        if &*attribute.field.name == QUERY_TEXT && query.is_none() {
-            query = Some(About::from(statement));
-        }
-        if let Some(replaced) = replaced {
-            *text = replaced;
+        let reading = known.read(text, dialect, whole && text.len() < CUT_BYTES);
+        if !keep_text && reading.text != *text {
+            *text = reading.text.clone();
             changed += 1;
+        }
+        // A summary, a name and a context are taken from this one.
+        if attribute.field.name() == *DB_QUERY_TEXT && query.is_none() {
+            query = Some(reading);
         }
     }
     if let Some(query) = query {
-        query.put(span);
+        put(query, span);
     }
     Outcome {
         dialect_known: true,
@@ -60,43 +58,19 @@ pub(super) fn read_all(span: &mut Span, keep_text: bool) -> Outcome {
 }
 
 /// What a statement says beside its text.
-struct About {
-    summary: String,
-    procedure: Option<String>,
-    parent: Option<TraceParent>,
-}
-
-impl From<Statement<'_>> for About {
-    fn from(statement: Statement<'_>) -> Self {
-        Self {
-            parent: statement
-                .traceparent
-                .and_then(|value| TraceParent::parse(value.as_bytes())),
-            summary: statement.summary,
-            procedure: statement.procedure,
-        }
+fn put(query: Reading, span: &mut Span) {
+    if !query.summary.is_empty() && span.value(DB_QUERY_SUMMARY.name()).is_none() {
+        span.name = query.summary.clone();
+        span.add(&DB_QUERY_SUMMARY, query.summary);
     }
-}
-
-impl About {
-    fn put(self, span: &mut Span) {
-        if !self.summary.is_empty() && span.attribute(&DB_QUERY_SUMMARY.name).is_none() {
-            span.name = self.summary.as_str().into();
-            span.attributes
-                .push(Attribute::new(&DB_QUERY_SUMMARY, self.summary));
-        }
-        if let Some(procedure) = self.procedure
-            && span.attribute(&DB_STORED_PROCEDURE_NAME.name).is_none()
-        {
-            span.attributes
-                .push(Attribute::new(&DB_STORED_PROCEDURE_NAME, procedure));
-        }
-        // A context that came with the protocol is the nearer one.
-        if let (Some(parent), None) = (self.parent, span.parent_span_id) {
-            span.trace_id = parent.trace_id;
-            span.parent_span_id = Some(parent.parent_id);
-            span.trace_flags = parent.flags;
-        }
+    if let Some(procedure) = query.procedure {
+        span.add(&DB_STORED_PROCEDURE_NAME, procedure);
+    }
+    // A context that came with the protocol is the nearer one.
+    if let (Some(parent), None) = (query.parent, span.parent_span_id) {
+        span.trace_id = parent.trace_id;
+        span.parent_span_id = Some(parent.parent_id);
+        span.trace_flags = parent.flags;
     }
 }
 
@@ -105,6 +79,11 @@ mod tests {
     use super::*;
     use crate::example;
 
+    fn read_all(span: &mut Span, keep_text: bool) -> Outcome {
+        super::read_all(span, &mut Known::default(), keep_text)
+    }
+
+    const QUERY_TEXT: &str = "db.query.text";
     const CONTEXT: &str = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203332-01";
 
     fn span(system: &str, text: &str) -> Span {

@@ -135,9 +135,11 @@ impl Scrubber {
 /// The place behind the next of `separators` at or after `from`.
 fn after_separator(text: &str, from: usize, separators: &[u8]) -> Option<usize> {
     let rest = text.as_bytes().get(from..)?;
-    rest.iter()
-        .position(|byte| separators.contains(byte))
-        .map(|at| from + at + 1)
+    let at = match separators {
+        [a, b] => memchr::memchr2(*a, *b, rest),
+        _ => rest.iter().position(|byte| separators.contains(byte)),
+    };
+    at.map(|at| from + at + 1)
 }
 
 /// An address is what stands behind the last `@`.

@@ -14,6 +14,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Bench = fn() -> Result<report::Report>;
 
 const ALL: [(&str, Bench); 7] = [

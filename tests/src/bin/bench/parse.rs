@@ -1,15 +1,16 @@
 //! Exchanges per second of one core, from socket events in memory to spans: through streams and
 //! sandbox, beside the same parser compiled natively.
 //!
-//! Three costs of an exchange are measured, all in CPU time of the thread:
+//! Costs of an exchange, all in CPU time of the thread:
 //!
-//! - the whole road: ordering, intake, recognition, batches, the parser's calls, checks, spans;
-//! - of that the calls: the boundary both ways, and the parser in its sandbox;
+//! - the road to spans: ordering, intake, recognition, batches, the parser's calls, checks, spans;
+//! - the same with what makes a span ready to leave the node: identity, route, summary, redaction;
+//! - of both the calls: the boundary both ways, and the parser in its sandbox;
 //! - native: the same calls of the same source in a program without sandbox and boundary, optimised
 //!   as the component is (`--profile parser`, baseline x86-64), its batches ready made.
 //!
-//! "Native road" is the whole road with native calls in place of the sandboxed: what the agent would
-//! be if it trusted its parsers.
+//! The baseline is the road with native calls in place of the sandboxed: what the agent would be if
+//! it trusted its parsers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,7 +22,7 @@ use wirespan_native::traffic::{Traffic, Turns};
 use wirespan_runtime::Limits;
 
 use crate::report::{Figure, Report, target_folder};
-use crate::road::{Sandbox, data, open, through_streams};
+use crate::road::{Road, Sandbox, data, open, through_streams};
 
 /// Connections that take turns, as on a busy server.
 const CONNECTIONS: usize = 64;
@@ -54,13 +55,16 @@ fn measure(name: &str) -> Result<Report> {
     let total = exchanges * CONNECTIONS as u64;
     let native = Native::build()?;
     let sandbox = Sandbox::load(name)?;
-    let (mut rates, mut parsers, mut streams) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rates, mut ready) = (Vec::new(), Vec::new());
+    let (mut parsers, mut streams) = (Vec::new(), Vec::new());
     for _ in 0..runs {
-        let (road, calls) = road(&sandbox, traffic, exchanges, Limits::default())?;
         let alone = native.nanos(traffic, exchanges)?;
-        let native_road = road - calls + alone;
-        rates.push((1e9 / road, 1e9 / native_road));
-        parsers.push((calls, alone));
+        for (road, rates) in [(Road::Parsed, &mut rates), (Road::Ready, &mut ready)] {
+            let (whole, calls) = nanos(&sandbox, traffic, exchanges, Limits::default(), road)?;
+            let native_road = whole - calls + alone;
+            rates.push((1e9 / whole, 1e9 / native_road));
+            parsers.push((calls, alone));
+        }
         let events = recording(traffic, exchanges);
         let started = thread_nanos();
         through_streams(events);
@@ -70,12 +74,9 @@ fn measure(name: &str) -> Result<Report> {
         what: traffic.what,
         short,
         figures: vec![
-            Figure::compared(
-                "exchanges per second of one core, native road",
-                "1/s",
-                &rates,
-            ),
-            Figure::compared("CPU of the calls, native calls", "ns", &parsers),
+            Figure::compared("exchanges/s of one core, to spans", "1/s", &rates),
+            Figure::compared("the same, to spans that may leave the node", "1/s", &ready),
+            Figure::compared("CPU of the calls", "ns", &parsers),
             Figure::alone("ordering the streams", "ns", &streams),
         ],
     })
@@ -94,7 +95,13 @@ pub(crate) fn boundary() -> Result<Report> {
                 batch_events,
                 ..Limits::default()
             };
-            costs.push(road(&sandbox, traffic, exchanges / 4, limits)?);
+            costs.push(nanos(
+                &sandbox,
+                traffic,
+                exchanges / 4,
+                limits,
+                Road::Parsed,
+            )?);
         }
         let name = format!("CPU per exchange, {batch_events} events a call");
         figures.push(Figure::compared(name, "ns", &costs));
@@ -120,18 +127,24 @@ fn per(total: u64, nanos: u64) -> f64 {
 }
 
 /// CPU time of an exchange, of the whole road and of the calls alone.
-fn road(sandbox: &Sandbox, traffic: Traffic, exchanges: u64, limits: Limits) -> Result<(f64, f64)> {
+fn nanos(
+    sandbox: &Sandbox,
+    traffic: Traffic,
+    exchanges: u64,
+    limits: Limits,
+    road: Road,
+) -> Result<(f64, f64)> {
     let total = exchanges * CONNECTIONS as u64;
     let events = recording(traffic, exchanges);
     let started = thread_nanos();
-    let parsed = sandbox.parse(events, limits);
+    let done = sandbox.run(events, limits, road);
     let nanos = thread_nanos() - started;
     ensure!(
-        parsed.spans == total,
+        done.spans == total,
         "{} spans of {total} exchanges",
-        parsed.spans
+        done.spans
     );
-    let calls = u64::try_from(parsed.calls.as_nanos())?;
+    let calls = u64::try_from(done.calls.as_nanos())?;
     Ok((per(total, nanos), per(total, calls)))
 }
 

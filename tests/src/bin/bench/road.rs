@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use wirespan_agent::{Enricher, Lane};
 use wirespan_capture::{
     Clock, ConnectionKey, Data, Direction, Layer, Missing, Open, Role, SocketEvent, Transport,
 };
 use wirespan_native::traffic::{Traffic, Turn};
+use wirespan_route::Routes;
 use wirespan_runtime::{
     Engine, EngineConfig, Limits, Origin, Output, Parsers, RuntimeCounters, Worker,
 };
+use wirespan_span::Redactor;
 use wirespan_stream::{Connections, StreamEvent};
 
 use crate::report::target_folder;
@@ -25,8 +28,17 @@ pub(crate) struct Sandbox {
     parsers: Arc<Parsers>,
 }
 
+/// How far the road goes that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// To the spans of the parsers.
+    Parsed,
+    /// To spans that may leave the node: with identity, route and summary, and redacted.
+    Ready,
+}
+
 /// What came of a recording.
-pub(crate) struct Parsed {
+pub(crate) struct Done {
     pub(crate) spans: u64,
     /// CPU time of the parser's calls, with the crossing of the boundary.
     pub(crate) calls: Duration,
@@ -62,27 +74,56 @@ impl Sandbox {
         )
     }
 
-    pub(crate) fn parse(&self, events: Vec<SocketEvent>, limits: Limits) -> Parsed {
+    /// All of a recording, in portions as the ring gives them.
+    pub(crate) fn run(&self, events: Vec<SocketEvent>, limits: Limits, road: Road) -> Done {
         let mut worker = self.worker(limits);
         worker.measure_calls();
-        let mut streams = Connections::default();
-        let mut ordered: Vec<StreamEvent> = Vec::new();
-        let mut output = Output::default();
-        let mut spans = 0;
-        let mut events = events.into_iter().peekable();
-        while events.peek().is_some() {
-            for event in events.by_ref().take(DRAINED) {
-                streams.push(event, &mut ordered);
-                ordered.drain(..).for_each(|event| worker.handle(event));
-            }
-            worker.run(&mut output);
-            spans += output.spans.drain(..).count() as u64;
-            output.verdicts.clear();
+        match road {
+            Road::Parsed => parse(events, worker),
+            Road::Ready => finish(events, worker),
         }
-        Parsed {
-            spans,
-            calls: worker.calls_time(),
+    }
+}
+
+fn parse(events: Vec<SocketEvent>, mut worker: Worker) -> Done {
+    let (mut streams, mut ordered) = (Connections::default(), Vec::<StreamEvent>::new());
+    let (mut output, mut spans) = (Output::default(), 0);
+    let mut events = events.into_iter().peekable();
+    while events.peek().is_some() {
+        for event in events.by_ref().take(DRAINED) {
+            streams.push(event, &mut ordered);
+            ordered.drain(..).for_each(|event| worker.handle(event));
         }
+        worker.run(&mut output);
+        spans += output.spans.drain(..).count() as u64;
+        output.verdicts.clear();
+    }
+    Done {
+        spans,
+        calls: worker.calls_time(),
+    }
+}
+
+fn finish(events: Vec<SocketEvent>, worker: Worker) -> Done {
+    let mut lane = Lane::new(
+        Connections::default(),
+        worker,
+        Enricher::new(Some("node-7")),
+        Some(Arc::new(Routes::default())),
+        Redactor::default(),
+    );
+    let mut spans = 0;
+    let mut events = events.into_iter().peekable();
+    while events.peek().is_some() {
+        events
+            .by_ref()
+            .take(DRAINED)
+            .for_each(|event| lane.push(event));
+        lane.run(|_| spans += 1, |_, _| {});
+    }
+    Done {
+        spans,
+        calls: lane.worker().calls_time(),
     }
 }
 
