@@ -47,18 +47,45 @@ pub(crate) fn run(workspace: &Workspace, terminal: &Terminal) -> Result<ExitCode
     let python = python(&directory.join("python"), terminal)
         .context("the Python packages cannot be fetched")?;
     let program = workspace.programs().join("databases");
-    let status = command::command(&program)
+    let version = fs::read_to_string(directory.join("mysql/version"))?;
+    let output = command::command(&program)
         .args([mysql, python])
         .current_dir(workspace.root())
         .env("PATH", toolchain::path_with_tools())
         .stdin(Stdio::null())
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .with_context(|| format!("{} cannot be started", program.display()))?;
-    Ok(if status.success() {
+    let table = String::from_utf8(output.stdout).context("the table is no text")?;
+    print!("{table}");
+    if !table.is_empty() {
+        let page = write_page(version.trim(), &table, output.status.success(), workspace)?;
+        terminal.note(page.display().to_string());
+    }
+    Ok(if output.status.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Writes the page with the last result; returns where it is.
+fn write_page(mysql: &str, table: &str, good: bool, workspace: &Workspace) -> Result<PathBuf> {
+    let verdict = if good {
+        "What the clients have counted is what the spans say, and there is nothing else."
+    } else {
+        "**Not everything is as the clients have counted it.**"
+    };
+    let text = format!(
+        "# Newer databases\n\n\
+        Written by `cargo xtask databases`, which holds the spans of both ends, live and replayed,\n\
+        against what clients have counted. Each way of speaking with a server has agents of its own.\n\n\
+        MySQL: {mysql}. From the Python package index: {}.\n\n{verdict}\n\n{table}",
+        WHEELS.join(", "),
+    );
+    let path = workspace.root().join("docs/databases.md");
+    fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(path)
 }
 
 /// A root with MySQL in it: from an earlier time, else fetched.

@@ -43,10 +43,13 @@ impl Batch {
         if let Some(cause) = taken.opening {
             self.open(taken.number, cause, connection);
         }
+        let news = Direction::BOTH
+            .iter()
+            .any(|direction| connection.side(*direction).ready());
         let presented = Direction::BOTH.map(|direction| {
             let side = connection.side_mut(direction);
             side.progress = false;
-            let ready = side.ready();
+            let ready = side.ready() || news && side.waits();
             if ready {
                 side.seen = side.end;
             }

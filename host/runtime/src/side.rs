@@ -328,6 +328,12 @@ impl Side {
         self.fresh && (self.need <= self.end || self.ended) && (self.hold <= self.end || self.ended)
     }
 
+    /// What was shown and not consumed waits for the other side: it goes with what comes there, which
+    /// is of later.
+    pub(crate) fn waits(&self) -> bool {
+        !self.segments.is_empty() && self.need <= self.end && self.hold <= self.end
+    }
+
     /// Something else on the connection happened: what is held back is to be seen before it.
     pub(crate) fn release(&mut self) {
         self.hold = 0;

@@ -96,6 +96,8 @@ pub(crate) struct Answer {
     pub(crate) rows: u64,
     /// A result with columns was read.
     pub(crate) result: bool,
+    /// There was more than one result.
+    pub(crate) several: bool,
     /// Rows come later, with a cursor, or were lost.
     pub(crate) rows_unknown: bool,
     pub(crate) affected: Option<u64>,

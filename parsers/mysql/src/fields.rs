@@ -1,7 +1,8 @@
 //! The attributes of a span.
 
 wirespan_sdk::fields! {
-    /// `mariadb` where the server said so when it greeted, else `mysql`.
+    /// `mysql`, which names the protocol; `mariadb` where the server has said that it is one, when it
+    /// greeted or in an error.
     SYSTEM: text "db.system.name", "mysql", bounded, public;
     /// Text of the query, or of the statement that was executed or could not be prepared.
     QUERY: text "db.query.text", "SELECT * FROM users WHERE id = ?", unbounded, statement;

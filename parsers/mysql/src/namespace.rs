@@ -11,8 +11,8 @@ pub(crate) enum Effect<'a> {
     Perhaps,
 }
 
-/// Looks for `USE` where a statement can begin, and for databases that are dropped. `single`: the
-/// server takes one statement at a time.
+/// Looks for `USE` where a statement can begin, and for databases that are dropped. `single`: it is
+/// one statement, however it goes on.
 pub(crate) fn effect(text: &[u8], truncated: bool, single: bool) -> Effect<'_> {
     let text = text.trim_ascii();
     let text = text.strip_suffix(b";").unwrap_or(text).trim_ascii_end();
@@ -33,7 +33,7 @@ pub(crate) fn effect(text: &[u8], truncated: bool, single: bool) -> Effect<'_> {
         Some(b'/' | b'-' | b'#' | b'e' | b'E' | b'b' | b'B') => false,
         _ => true,
     };
-    if plain && !truncated && (single || !text.contains(&b';')) {
+    if plain && (single || !truncated && !text.contains(&b';')) {
         return Effect::Nothing;
     }
     match (mentions(text), truncated) {
@@ -143,6 +143,10 @@ mod tests {
         assert_eq!(
             effect(b"insert into t values (1", true, false),
             Effect::Perhaps
+        );
+        assert_eq!(
+            effect(b"insert into t values (1", true, true),
+            Effect::Nothing
         );
         let several = b"select 1; use shop";
         assert_eq!(effect(several, false, false), Effect::Unknown);

@@ -59,7 +59,7 @@ impl Mysql {
         }
         let lost = self.trust == Trust::Lost;
         let (kind, sequence, asked) = match self.queue.front() {
-            Some(front) if front.kind != Kind::Lost && !lost => {
+            Some(front) if !lost && !matches!(front.kind, Kind::Lost) => {
                 (front.kind, front.sequence, front.start)
             }
             None if self.trust == Trust::Sure => return Step::Hold,
@@ -89,7 +89,7 @@ impl Mysql {
             // It answers something else, that was asked before.
             return self.fall_out_at(here, cx);
         }
-        let before = if began && self.answer.stage != Stage::File {
+        let before = if began && !matches!(self.answer.stage, Stage::File) {
             self.server.sequence
         } else {
             sequence
@@ -97,12 +97,12 @@ impl Mysql {
         if !self.server.compressed
             && header.sequence != before.wrapping_add(1)
             // Who the client is is found out in a dialogue.
-            && kind != Kind::ChangeUser
+            && !matches!(kind, Kind::ChangeUser)
             && !(failed && self.trust == Trust::Sure)
         {
             return self.fall_out_at(here, cx);
         }
-        if self.answer.stage == Stage::File && self.sends_file && !failed {
+        if self.sends_file && matches!(self.answer.stage, Stage::File) && !failed {
             // The client's part comes first.
             return Step::Hold;
         }
@@ -130,7 +130,7 @@ impl Mysql {
             stage = match stage {
                 Stage::Columns(left) if is_definition(body) => Stage::columns(left),
                 Stage::FirstRow | Stage::Rows if first < 0xfe => {
-                    if stage == Stage::FirstRow && kind != Kind::Fetch {
+                    if matches!(stage, Stage::FirstRow) && !matches!(kind, Kind::Fetch) {
                         ends = Some(true);
                     }
                     rows = rows.saturating_add(1);
@@ -429,6 +429,7 @@ impl Mysql {
             answer.schema = Some(schema.into());
         }
         if ending.status & status::MORE_RESULTS != 0 {
+            answer.several = true;
             answer.stage = Stage::First;
             self.settle();
             return Turn::On;
@@ -440,6 +441,8 @@ impl Mysql {
         match wire::failure(body) {
             Some(failure) if failure.number == PROGRESS => Turn::On,
             Some(failure) if self.trust == Trust::Sure || failure.state.is_some() => {
+                // Where its greeting was not seen, a server may say later what it is.
+                self.mariadb |= self.offered.is_none() && wire::names_mariadb(body);
                 self.answer.failure = Some(failure);
                 Turn::Over
             }
@@ -466,7 +469,7 @@ impl Mysql {
         let kind = pending.kind;
         let failed = self.answer.failure.is_some();
         let text = executed(&mut self.statements, kind, text);
-        if kind.is_exchange() || kind == Kind::Prepare && failed {
+        if kind.is_exchange() || failed && matches!(kind, Kind::Prepare) {
             flag_unknown(pending, &text, self.missed);
             let namespace = self.namespace.as_deref();
             let system = system(self.mariadb);
@@ -475,6 +478,9 @@ impl Mysql {
         let schema = self.answer.schema.take();
         if !failed {
             self.carried_out(kind, &text, schema.is_some());
+        } else if self.answer.several && kind.is_exchange() {
+            // Some of its statements were.
+            self.note_effect(&text, schema.is_some());
         }
         if let Some(schema) = schema {
             self.namespace = name(Some(&schema));
@@ -520,7 +526,9 @@ impl Mysql {
             self.namespace = None;
             return;
         };
-        let single = self.agreed_on(capability::MULTI_STATEMENTS) == Some(false);
+        // Each statement of several has a result.
+        let single =
+            !self.answer.several || self.agreed_on(capability::MULTI_STATEMENTS) == Some(false);
         match namespace::effect(bytes, text.is_truncated(), single) {
             Effect::Nothing => {}
             Effect::Use(database) => self.namespace = name(Some(database)),

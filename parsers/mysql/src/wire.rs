@@ -288,6 +288,15 @@ pub fn failure(payload: &[u8]) -> Option<Failure> {
     Some(Failure { number, state })
 }
 
+/// Whether an ERR packet is one in which MariaDB names itself. What is behind is the client's text.
+pub(crate) fn names_mariadb(payload: &[u8]) -> bool {
+    const SYNTAX: &[u8] = b"#42000You have an error in your SQL syntax; check the manual that \
+        corresponds to your MariaDB server version";
+    payload
+        .get(3..)
+        .is_some_and(|rest| rest.starts_with(SYNTAX))
+}
+
 /// What the server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Greeting {

@@ -7,6 +7,7 @@ pub(crate) const BASE: u32 = 1 | 1 << 9 | 1 << 15 | 1 << 19;
 pub(crate) const CONNECT_WITH_DB: u32 = 1 << 3;
 pub(crate) const COMPRESS: u32 = 1 << 5;
 pub(crate) const SSL: u32 = 1 << 11;
+pub(crate) const MULTI_STATEMENTS: u32 = 1 << 16;
 pub(crate) const SESSION_TRACK: u32 = 1 << 23;
 pub(crate) const DEPRECATE_EOF: u32 = 1 << 24;
 pub(crate) const ZSTD: u32 = 1 << 26;
