@@ -211,6 +211,8 @@ impl Side {
         if let Content::Bytes { bytes, .. } = &segment.content {
             self.retained = self.retained.saturating_add(bytes.len());
         } else {
+            // What is needed will never be here whole.
+            self.need = 0;
             let crowded = self.segments.len() >= SEGMENTS_WITH_GAPS_APART;
             if let Some(last) = self.segments.back_mut()
                 && (crowded || last.time == segment.time)

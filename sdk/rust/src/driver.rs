@@ -252,11 +252,11 @@ impl<P: Parser> Driver<P> {
                 }
                 _ => {
                     let skipped = skips && stream_of(&mut slot.streams, side).skip == 0;
-                    self.batch.pump(slot, conn, side);
                     if skipped {
                         // What the other side holds may have waited for its end.
                         self.batch.pump(slot, conn, side.other());
                     }
+                    self.batch.pump(slot, conn, side);
                     return self.drop_if_done();
                 }
             }

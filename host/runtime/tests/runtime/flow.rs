@@ -26,7 +26,9 @@ fn consuming_one_side_shows_the_other_again() {
     bench.server(1, 110, b"No request yet");
     bench.run();
     bench.client(1, 120, b"request");
-    assert_eq!(data(&bench.run()), [(1, "request"), (1, "No request yet")]);
+    // What waits goes with what comes, and again when that was consumed.
+    let waits = (1, "No request yet");
+    assert_eq!(data(&bench.run()), [waits, (1, "request"), waits]);
 }
 
 #[test]

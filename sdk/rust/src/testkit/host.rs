@@ -250,6 +250,10 @@ impl<P: Parser> Host<P> {
         let other = &self.sides[side.other().index()];
         let other_waits = other.position >= other.need;
         let kept = &mut self.sides[side.index()];
+        if matches!(item, Item::Gap { .. }) {
+            // What is needed will never be there whole.
+            kept.need = 0;
+        }
         kept.items.push_back(item);
         if kept.position >= kept.need {
             // What the other side holds back came before it.
