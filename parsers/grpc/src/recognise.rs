@@ -3,8 +3,8 @@
 
 use wirespan_sdk::{Pattern, PatternSide, Prefix, Recognition, fact};
 
-use crate::frame::{ACK, DEFAULT_FRAME_BYTES, HEADER_BYTES, Header, Kind, PREFACE};
-use crate::seek::{Evidence, Test, test};
+use crate::frame::{ACK, DEFAULT_FRAME_BYTES, END_HEADERS, HEADER_BYTES, Header, Kind, PREFACE};
+use crate::seek::{Block, Evidence, Test, continued, test};
 
 /// The preface; or a frame of less than 64 KiB, of a kind below 16, on a stream below 2^31.
 pub(crate) const PATTERNS: &[Pattern] = &[
@@ -101,8 +101,21 @@ fn look(bytes: &[u8], mid: bool) -> Look {
         let len = HEADER_BYTES.saturating_add(settings.len as usize);
         rest = rest.get(len..).unwrap_or_default();
     }
-    while !rest.is_empty() {
-        match test(rest) {
+    while let Some(header) = Header::read(rest) {
+        let mut len = HEADER_BYTES.saturating_add(header.len as usize);
+        let mut found = test(rest);
+        let begins = matches!(header.kind, Kind::Headers | Kind::PushPromise);
+        if begins && found == Test::Yes(Evidence::Weak) && !header.has(END_HEADERS) {
+            found = match continued(rest) {
+                Block::No => Test::No,
+                Block::Wait => Test::Wait,
+                Block::Whole(evidence, end) => {
+                    len = end;
+                    Test::Yes(evidence)
+                }
+            };
+        }
+        match found {
             Test::No => return Look::No,
             Test::Wait => break,
             Test::Yes(Evidence::Request) => return Look::Request,
@@ -110,10 +123,11 @@ fn look(bytes: &[u8], mid: bool) -> Look {
             Test::Yes(Evidence::Form) => frames = frames.saturating_add(1),
             Test::Yes(Evidence::Weak) => {}
         }
-        let len = Header::read(rest).map_or(0, |header| header.len as usize);
-        rest = rest
-            .get(HEADER_BYTES.saturating_add(len)..)
-            .unwrap_or_default();
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    // The beginning of a header of a frame.
+    if rest.first().is_some_and(|&byte| byte != 0) && rest.len() < HEADER_BYTES {
+        return Look::No;
     }
     if frames >= FRAMES {
         Look::Frames

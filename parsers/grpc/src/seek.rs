@@ -13,7 +13,7 @@ use crate::frame::{
 };
 use crate::head::{Content, GrpcStatus, Head};
 use crate::hpack::Decoder;
-use crate::limits::SEEK_BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, SEEK_BLOCK_BYTES};
 
 /// Offset from where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ enum Chain {
 fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
     let (mut at, mut weight, mut extensions) = (0usize, 0u32, 0u32);
     let mut start = 0;
-    // The stream whose header block goes on.
+    // The stream whose header block goes on, and where that began.
     let mut block = None;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -123,8 +123,19 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
                 continue;
             }
             None => test(rest),
-            Some(stream) if continues(&header, stream) => Test::Yes(Evidence::Form),
-            Some(_) => Test::No,
+            Some((stream, _)) if !continues(&header, stream) => Test::No,
+            Some((_, begin))
+                if header.has(END_HEADERS)
+                    && end.saturating_sub(begin) <= SEEK_BLOCK_BYTES.saturating_mul(2) =>
+            {
+                match continued(bytes.get(begin..).unwrap_or_default()) {
+                    Block::No => Test::No,
+                    Block::Wait => Test::Wait,
+                    Block::Whole(Evidence::Weak, _) => Test::Yes(Evidence::Form),
+                    Block::Whole(evidence, _) => Test::Yes(evidence),
+                }
+            }
+            Some(_) => Test::Yes(Evidence::Form),
         };
         let (weak, strong) = match test {
             _ if header.stream > limit => return Chain::No,
@@ -146,7 +157,8 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
         weight = weight.saturating_add(if weak { 1 } else { 2 });
         let ends = header.has(END_HEADERS);
         block = match header.kind {
-            Kind::Headers | Kind::PushPromise | Kind::Continuation if !ends => Some(header.stream),
+            Kind::Headers | Kind::PushPromise if !ends => Some((header.stream, at)),
+            Kind::Continuation if !ends => block,
             _ => None,
         };
         if at == 0 && weak && block.is_none() {
@@ -154,6 +166,73 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
         }
         at = end;
     }
+}
+
+/// A header block over several frames.
+pub(crate) enum Block {
+    No,
+    Wait,
+    /// It ends at this offset.
+    Whole(Evidence, usize),
+}
+
+/// The header block that begins with the frame at the first byte, and goes on in those behind it.
+pub(crate) fn continued(bytes: &[u8]) -> Block {
+    let Some((first, payload)) = frame(bytes) else {
+        return Block::Wait;
+    };
+    let begin = match first.kind {
+        Kind::PushPromise => promise(&first, payload).map(|(_, fragment)| fragment),
+        _ => headers_fragment(&first, payload),
+    };
+    let Some(begin) = begin else {
+        return Block::No;
+    };
+    let mut whole = begin.to_vec();
+    let mut at = HEADER_BYTES.saturating_add(payload.len());
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        match Header::read(rest) {
+            None if rest.first().is_none_or(|&byte| byte == 0) => return Block::Wait,
+            Some(header) if continues(&header, first.stream) => {}
+            _ => return Block::No,
+        }
+        let Some((header, payload)) = frame(rest) else {
+            return Block::Wait;
+        };
+        whole.extend_from_slice(payload);
+        if whole.len() > BLOCK_BYTES {
+            return Block::No;
+        }
+        at = at
+            .saturating_add(HEADER_BYTES)
+            .saturating_add(payload.len());
+        if header.has(END_HEADERS) {
+            break;
+        }
+    }
+    let evidence = if whole.len() > SEEK_BLOCK_BYTES {
+        Test::Yes(Evidence::Weak)
+    } else if first.kind == Kind::PushPromise {
+        promised(
+            &first,
+            promise(&first, payload).map(|(stream, _)| (stream, &*whole)),
+        )
+    } else {
+        headers(&whole)
+    };
+    match evidence {
+        Test::Yes(evidence) => Block::Whole(evidence, at),
+        Test::Wait => Block::Wait,
+        Test::No => Block::No,
+    }
+}
+
+/// A frame that is here whole.
+fn frame(bytes: &[u8]) -> Option<(Header, &[u8])> {
+    let header = Header::read(bytes)?;
+    let end = HEADER_BYTES.saturating_add(header.len as usize);
+    Some((header, bytes.get(HEADER_BYTES..end)?))
 }
 
 fn continues(header: &Header, stream: u32) -> bool {
@@ -203,10 +282,10 @@ pub(crate) fn test(bytes: &[u8]) -> Test {
                     .is_some_and(|code| code <= 0xd),
         ),
         Kind::Headers if header.has(END_HEADERS) && payload.len() <= SEEK_BLOCK_BYTES => {
-            headers(&header, payload)
+            headers(headers_fragment(&header, payload).unwrap_or_default())
         }
         Kind::PushPromise if header.has(END_HEADERS) && payload.len() <= SEEK_BLOCK_BYTES => {
-            promised(&header, payload)
+            promised(&header, promise(&header, payload))
         }
         Kind::Data | Kind::PushPromise | Kind::Headers | Kind::Priority => {
             Test::Yes(Evidence::Weak)
@@ -252,8 +331,8 @@ fn settings(payload: &[u8]) -> Test {
 }
 
 /// PUSH_PROMISE shows a server: it holds a request.
-fn promised(header: &Header, payload: &[u8]) -> Test {
-    let Some((stream, block)) = promise(header, payload) else {
+fn promised(header: &Header, promise: Option<(u32, &[u8])>) -> Test {
+    let Some((stream, block)) = promise else {
         return Test::No;
     };
     let mut head = Head::default();
@@ -268,9 +347,8 @@ fn promised(header: &Header, payload: &[u8]) -> Test {
     }
 }
 
-fn headers(header: &Header, payload: &[u8]) -> Test {
+fn headers(block: &[u8]) -> Test {
     let mut head = Head::default();
-    let block = headers_fragment(header, payload).unwrap_or_default();
     if block.is_empty() || Decoder::joined().decode(block, &mut head).is_err() {
         return Test::No;
     }

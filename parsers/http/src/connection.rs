@@ -86,6 +86,9 @@ pub struct Http {
     /// The end of a response was lost, and one more request was in flight that had been sent then,
     /// it seems: how many responses came behind the loss. So far no request did.
     pub(crate) behind_loss: Option<u8>,
+    /// The end of a response was lost, and the next request in flight waits for `100 Continue`: that
+    /// is what has to come.
+    pub(crate) awaits_interim: bool,
     /// A whole message was read.
     pub(crate) confirmed: bool,
     /// A response that came before any request for it: status, position and times of what is held.
@@ -170,6 +173,7 @@ impl Parser for Http {
             ahead: 0,
             crowded: false,
             behind_loss: None,
+            awaits_interim: false,
             confirmed: false,
             early: None,
             timer: 0,

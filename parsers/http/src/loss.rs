@@ -67,6 +67,7 @@ impl Http {
         if waiting > 1
             || self.pipelined && waiting > 0 && side == Side::Client
             || self.behind_loss.is_some()
+            || self.awaits_interim
         {
             // How many messages were lost cannot be told, nor which response is whose.
             for exchange in self.queue.iter_mut() {
@@ -96,12 +97,18 @@ impl Http {
             e.method != Method::Unseen && e.request == Message::Over && e.last.is_none()
         };
         self.ahead == 1
-            && self.client.state == State::Start
             && self.missed == Flags::empty()
             && self.behind_loss.is_none()
+            && !self.awaits_interim
             && whole(first)
-            && whole(second)
             && second.start > first.request_end
+            && (self.client.state == State::Start && whole(second)
+                || self.expects_continue() && second.request == Message::Begun)
+    }
+
+    /// The last request waits for `100 Continue` before it sends its body.
+    fn expects_continue(&self) -> bool {
+        self.client.state == State::Body && self.client.candidate && self.client.body.size == 0
     }
 
     /// The response to the first of two requests was lost, and it seems that the second was sent
@@ -118,12 +125,26 @@ impl Http {
             exchange.end = time;
             exchange.response_bytes = bytes;
         }
-        self.missed = Flags::GAP;
-        self.responses_missed(cx);
+        if self.expects_continue() {
+            // Only the second asked for an interim response: if one comes, the first was answered.
+            if let Some(mut first) = self.queue.pop_front() {
+                self.queue_bytes = self.queue_bytes.saturating_sub(first.texts.len());
+                first.flag(Flags::GAP);
+                first.end = first.end.max(first.request_end).max(first.start);
+                self.report(first, cx);
+            }
+            if let Some(second) = self.queue.front_mut() {
+                second.flag(Flags::GAP);
+            }
+            self.awaits_interim = true;
+        } else {
+            self.missed = Flags::GAP;
+            self.responses_missed(cx);
+            self.behind_loss = Some(0);
+        }
         self.pipelined = false;
         self.crowded = false;
         self.ahead = 0;
-        self.behind_loss = Some(0);
     }
 
     /// A request begins. Whether what came since a loss shows that nothing was in flight.

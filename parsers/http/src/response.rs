@@ -41,6 +41,9 @@ impl Http {
             Parsed::Incomplete if !is_too_long(*at, input.end()) => Step::More,
             Parsed::Incomplete | Parsed::Invalid => self.odd_response(input, at, cx),
             Parsed::Line(line, len) => {
+                if std::mem::take(&mut self.awaits_interim) && line.status != 100 {
+                    return self.give_up("bytes lost among pipelined requests", cx);
+                }
                 if !self.expect_response(line, input, *at, cx) {
                     return Step::Hold;
                 }
@@ -80,7 +83,7 @@ impl Http {
             cx.not_mine();
             return Step::Done;
         }
-        if self.behind_loss.is_some() {
+        if self.behind_loss.is_some() || self.awaits_interim {
             return self.give_up("bytes lost among pipelined requests", cx);
         }
         self.server.failed_starts = self.server.failed_starts.saturating_add(1);

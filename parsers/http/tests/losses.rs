@@ -245,6 +245,43 @@ fn the_end_of_a_method_is_no_method() {
 
 /// The loss of a response shows when the next one comes, which is after the next request.
 #[test]
+fn a_response_whose_loss_shows_with_an_interim_one_harms_two_exchanges() {
+    let get = |path: &str| format!("GET /{path} HTTP/1.1\r\n\r\n");
+    let begin = || {
+        Conversation::new()
+            .client(get("a"))
+            .server(OK)
+            .client(get("b"))
+            .client("PUT /c HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+            .gap(Side::Server, 40)
+    };
+    let resumed = spans(
+        begin()
+            .server("HTTP/1.1 100 Continue\r\n\r\n")
+            .client("body")
+            .server(OK)
+            .client(get("d"))
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&resumed),
+        [
+            (Some("/a"), Some(200), Flags::empty()),
+            (Some("/b"), None, Flags::GAP),
+            (Some("/c"), Some(200), Flags::GAP),
+            (Some("/d"), Some(200), Flags::empty())
+        ]
+    );
+    // Hints may be for the first of the two, and so may be a final response.
+    for answer in ["HTTP/1.1 103 Early Hints\r\n\r\n", OK] {
+        let spans = spans(begin().server(answer).client("body").server(OK));
+        let found = brief(&spans);
+        assert_eq!(found[1], (Some("/b"), None, Flags::GAP));
+        assert_eq!(found[2].1, None, "{found:?}");
+    }
+}
+
+#[test]
 fn a_response_whose_loss_shows_late_harms_two_exchanges_and_the_next() {
     let get = |path: &str| format!("GET /{path} HTTP/1.1\r\n\r\n");
     let begin = || {

@@ -90,6 +90,11 @@ pub fn judge(clock: Clock, whole: &[Told], damaged: &[Told], loss: &Loss) -> Res
                 continue;
             }
             Some(_) => harm.flagged += 1,
+            // Only a field that the lost bytes put into the header table said what it is.
+            None if damaged.iter().any(|found| is_unspecific(found, told)) => {
+                harm.poorer += 1;
+                continue;
+            }
             None => harm.missing += 1,
         }
         if span.start_unix_nano > until {
@@ -124,16 +129,7 @@ pub fn judge(clock: Clock, whole: &[Told], damaged: &[Told], loss: &Loss) -> Res
                         && begins.contains(&of.span.response_start_unix_nano)
                         && says_no_more(span, &of.span).is_ok()
                 });
-                // Without the field that tells it, a call is an exchange of HTTP/2 like any other.
-                let unspecific = &*span.protocol == "http2"
-                    && !span.flags.is_empty()
-                    && whole.iter().any(|of| {
-                        of.key == told.key
-                            && &*of.span.protocol == "grpc"
-                            && of.span.start_unix_nano == span.start_unix_nano
-                    });
-                if unspecific {
-                    harm.flagged += 1;
+                if whole.iter().any(|of| is_unspecific(told, of)) {
                     continue;
                 }
                 if !known {
@@ -144,6 +140,21 @@ pub fn judge(clock: Clock, whole: &[Told], damaged: &[Told], loss: &Loss) -> Res
         }
     }
     Ok(harm)
+}
+
+/// Without the field that tells it, a call is an exchange of HTTP/2 like any other, and says so.
+fn is_unspecific(told: &Told, of: &Told) -> bool {
+    let (span, call) = (&told.span, &of.span);
+    let text = |span: &Span, name| {
+        let value = span.attribute(name).and_then(Value::as_text);
+        value.map(ToOwned::to_owned)
+    };
+    let path = text(span, "url.path");
+    told.key == of.key
+        && (&*span.protocol, &*call.protocol) == ("http2", "grpc")
+        && !span.flags.is_empty()
+        && span.start_unix_nano == call.start_unix_nano
+        && (path.is_none() || path == text(call, "rpc.method").map(|method| format!("/{method}")))
 }
 
 /// How many exchanges these are, where what was in flight together in a pipeline of PostgreSQL counts

@@ -31,6 +31,9 @@ struct Arguments {
     /// Repeats a run; a fresh one otherwise
     #[arg(long)]
     seed: Option<u64>,
+    /// Generated conversations of this protocol only: http, http2, mysql, postgres
+    #[arg(long)]
+    protocol: Option<String>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -48,6 +51,14 @@ fn main() -> Result<ExitCode> {
     if arguments.paths.is_empty() {
         for round in 0..arguments.rounds {
             for protocol in Protocol::PARSED {
+                let name = format!("{protocol:?}").to_lowercase();
+                if arguments
+                    .protocol
+                    .as_ref()
+                    .is_some_and(|wanted| *wanted != name)
+                {
+                    continue;
+                }
                 let mut random = Random::new(seed.wrapping_add(round));
                 let conversations: Vec<_> = (0..random.between(1, 3))
                     .map(|_| Conversation::generate(protocol, &mut random))
