@@ -17,6 +17,9 @@ const READY: Duration = Duration::from_secs(60);
 /// A span leaves within a fraction of a second of its last byte; the rest is for busy machines.
 const SPANS: Duration = Duration::from_secs(15);
 
+/// A call that is in flight has passed bytes that are in no book yet.
+const BOOKS: Duration = Duration::from_secs(10);
+
 /// After the last expected span: time for one that nobody expects to show itself.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -135,7 +138,20 @@ impl Agent {
             std::thread::sleep(Duration::from_millis(20));
         }
         std::thread::sleep(SETTLE);
+        self.assert_books()?;
         self.stop(Signal::TERM)
+    }
+
+    /// Every byte that passed, as the kernel side counts them, is in one of its books.
+    ///
+    /// # Errors
+    /// When bytes are unaccounted for once nothing is in flight any more.
+    pub fn assert_books(&self) -> Result<()> {
+        wait::until("every byte is accounted for", BOOKS, || {
+            let metrics = metrics(self.metrics_port)?;
+            let missing = metric(&metrics, "wirespan_capture_kernel_unaccounted_bytes")?;
+            Ok((missing == 0.0).then_some(()))
+        })
     }
 
     /// # Errors

@@ -19,6 +19,7 @@ pub mod process;
 pub mod python;
 pub mod rewrite;
 pub mod rpc;
+pub mod soak;
 pub mod span;
 pub mod sql;
 pub mod tools;

@@ -37,6 +37,13 @@ impl Exposition {
         for (name, value) in self.capture.read() {
             add(&format!("capture_{name}"), "counter", &[], value);
         }
+        let unaccounted = self.capture.unaccounted_bytes().unsigned_abs();
+        add(
+            "capture_kernel_unaccounted_bytes",
+            "gauge",
+            &[],
+            unaccounted,
+        );
         add("spans", "counter", &[], self.agent.spans());
         add("connections_open", "gauge", &[], self.agent.connections());
         add("queue_lost_bytes", "counter", &[], self.agent.lost_bytes());

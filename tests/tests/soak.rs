@@ -1,0 +1,37 @@
+//! The short form of `cargo xtask soak`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use wirespan_tests::soak::{self, EXACT_MAPS, Plan};
+use wirespan_tests::tools;
+
+#[test]
+fn what_connections_took_is_given_back() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let outcome = soak::run(Plan {
+        warm_up: Duration::from_secs(2),
+        churn: Duration::from_secs(4),
+        idle_connections: 500,
+        idle: Duration::from_millis(100),
+    })?;
+    let (before, after) = (&outcome.before, &outcome.after);
+    for map in EXACT_MAPS {
+        assert!(
+            after.entries_of(map) <= before.entries_of(map),
+            "{map}: {outcome:#?}"
+        );
+    }
+    assert_eq!(after.probes, before.probes, "{outcome:#?}");
+    assert!(
+        outcome.connections.iter().all(|count| *count > 0),
+        "{outcome:#?}"
+    );
+    // Every byte that passed is in one of the books, exactly.
+    assert!(outcome.passed_bytes > 0.0, "{outcome:#?}");
+    assert_eq!(outcome.unaccounted_bytes, 0.0, "{outcome:#?}");
+    Ok(())
+}
