@@ -175,7 +175,8 @@ impl Call {
     }
 
     /// Said to be gRPC; or, where that could not be seen, of a form that nothing else has: messages
-    /// with gRPC's prefix from end to end both ways, and fields at the end of the response.
+    /// with gRPC's prefix from end to end both ways, and fields at the end of the response. A server
+    /// need not wait for the end of the request: then the messages that came of it are looked at.
     pub(crate) fn is_grpc(&self) -> bool {
         if !self.may_be_grpc() {
             return false;
@@ -185,7 +186,7 @@ impl Call {
             || self.answer.content == Content::Grpc
             || self.answer.grpc_status != GrpcStatus::Absent
             || self.answer.trailers
-                && self.is_over()
+                && self.response.phase == Phase::Over
                 && messages(&self.response)
                 && messages(&self.request)
                 && !self.request.incomplete

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use wire::{
     END_STREAM, Encoder, PREFACE, Peer, begun, closed, data, frame, headers, lines, message,
-    settings,
+    reset, settings,
 };
 use wirespan_parser_grpc::Http2;
 use wirespan_sdk::testkit::{
@@ -60,6 +60,28 @@ fn entries_since_joining_resolve_and_unknown_paths_keep_apart() {
     assert_eq!(path(1), path(4));
     assert_eq!(path(3), None);
     assert_eq!(report.spans[0].status, wirespan_sdk::Status::Unset);
+}
+
+/// As the C core does: it need not wait for the frame with which a client ends its request.
+#[test]
+fn a_call_answered_before_its_request_ended_is_one_by_its_form() {
+    for (bytes, expected) in [
+        (&message(b"abc")[..], "rpc - - 1/1 mid"),
+        // A message that has not ended, and no messages at all.
+        (&message(b"abc")[..7], "POST - 200 mid"),
+        (b"a=b&c=d", "POST - 200 mid"),
+    ] {
+        let mut peer = warm();
+        let (request, response) = peer.unary(5, "/s.S/A");
+        let len = 9 + usize::from(request[2]);
+        let request = [&request[..len], &data(5, 0, bytes)].concat();
+        let report = run(&closed(
+            Conversation::mid_stream()
+                .client(request)
+                .server([response, reset(5, 0)].concat()),
+        ));
+        assert_eq!(lines(&report), [expected]);
+    }
 }
 
 #[test]

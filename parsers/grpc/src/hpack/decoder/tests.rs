@@ -33,45 +33,140 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// RFC 7541, C.4: three requests with Huffman coding on one connection.
-#[test]
-fn requests_of_the_rfc() {
-    let mut decoder = Decoder::new();
-    let first = decode(&mut decoder, &hex("828684418cf1e3c2e5f23a6ba0ab90f4ff"));
-    let first = first.unwrap();
-    assert_eq!(
-        first,
-        [
-            "Method GET",
-            "Scheme http",
-            "Path /",
-            "Authority www.example.com"
-        ]
-    );
-    let second = decode(&mut decoder, &hex("828684be5886a8eb10649cbf")).unwrap();
-    assert_eq!(second[3..], ["Authority www.example.com", "Other -"]);
-    let third = hex("828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf");
-    let third = decode(&mut decoder, &third).unwrap();
-    assert_eq!(
-        third[2..4],
-        ["Path /index.html", "Authority www.example.com"]
-    );
+/// The examples of RFC 7541, appendix C: blocks of one direction, and what each stands for. Names and
+/// values of all fields are compared.
+fn check_examples(table_bytes: Option<u32>, blocks: &[(&str, &[&str])]) -> Decoder {
+    let mut decoder = Decoder::new().keeping_everything();
+    if let Some(bytes) = table_bytes {
+        decoder.table.resize(bytes);
+    }
+    for (block, fields) in blocks {
+        assert_eq!(
+            decode(&mut decoder, &hex(block)).unwrap(),
+            *fields,
+            "{block}"
+        );
+    }
+    decoder
 }
 
-/// RFC 7541, C.6: responses in a table of 256 bytes, so that entries are evicted.
+#[test]
+fn single_fields_of_the_rfc() {
+    let cases = [
+        // C.2.1: with indexing; C.2.2: without; C.2.3: never; C.2.4: indexed.
+        (
+            "400a637573746f6d2d6b65790d637573746f6d2d686561646572",
+            "custom-key custom-header",
+        ),
+        ("040c2f73616d706c652f70617468", ":path /sample/path"),
+        ("100870617373776f726406736563726574", "password secret"),
+        ("82", ":method GET"),
+    ];
+    for (index, (block, field)) in cases.into_iter().enumerate() {
+        let mut decoder = check_examples(None, &[(block, &[field])]);
+        // Only the first is in the table.
+        assert_eq!(decode(&mut decoder, &[0xbe]).is_ok(), index == 0);
+    }
+}
+
+/// What the three requests of C.3 and C.4 say.
+const REQUESTS: [&[&str]; 3] = [
+    &[
+        ":method GET",
+        ":scheme http",
+        ":path /",
+        ":authority www.example.com",
+    ],
+    &[
+        ":method GET",
+        ":scheme http",
+        ":path /",
+        ":authority www.example.com",
+        "cache-control no-cache",
+    ],
+    &[
+        ":method GET",
+        ":scheme https",
+        ":path /index.html",
+        ":authority www.example.com",
+        "custom-key custom-value",
+    ],
+];
+
+/// RFC 7541, C.3 and C.4: on one connection, without and with Huffman coding.
+#[test]
+fn requests_of_the_rfc() {
+    let plain = [
+        "828684410f7777772e6578616d706c652e636f6d",
+        "828684be58086e6f2d6361636865",
+        "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+    ];
+    let coded = [
+        "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+        "828684be5886a8eb10649cbf",
+        "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+    ];
+    for blocks in [plain, coded] {
+        let blocks: Vec<_> = blocks.into_iter().zip(REQUESTS).collect();
+        let mut decoder = check_examples(None, &blocks);
+        // Three entries are in the table.
+        assert!(decode(&mut decoder, &hex("c0")).is_ok());
+        assert_eq!(decode(&mut decoder, &hex("c1")), Err(Error::Index));
+    }
+}
+
+/// What the three responses of C.5 and C.6 say.
+const RESPONSES: [&[&str]; 3] = [
+    &[
+        ":status 302",
+        "cache-control private",
+        "date Mon, 21 Oct 2013 20:13:21 GMT",
+        "location https://www.example.com",
+    ],
+    &[
+        ":status 307",
+        "cache-control private",
+        "date Mon, 21 Oct 2013 20:13:21 GMT",
+        "location https://www.example.com",
+    ],
+    &[
+        ":status 200",
+        "cache-control private",
+        "date Mon, 21 Oct 2013 20:13:22 GMT",
+        "location https://www.example.com",
+        "content-encoding gzip",
+        "set-cookie foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1",
+    ],
+];
+
+/// RFC 7541, C.5 and C.6: in a table of 256 bytes, so that entries are evicted.
 #[test]
 fn responses_of_the_rfc_with_eviction() {
+    let plain = [
+        "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d546e1768747470733a2f2f7777772e6578616d706c652e636f6d",
+        "4803333037c1c0bf",
+        "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f3d4153444a4b48514b425a584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076657273696f6e3d31",
+    ];
+    let coded = [
+        "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3",
+        "4883640effc1c0bf",
+        "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+    ];
+    for blocks in [plain, coded] {
+        let blocks: Vec<_> = blocks.into_iter().zip(RESPONSES).collect();
+        let mut decoder = check_examples(Some(256), &blocks);
+        // Three entries are left.
+        assert!(decode(&mut decoder, &hex("c0")).is_ok());
+        assert_eq!(decode(&mut decoder, &hex("c1")), Err(Error::Index));
+    }
+    // The same table by an instruction of the encoder, and what a span can need of it.
     let mut decoder = Decoder::new();
     assert_eq!(decode(&mut decoder, &hex("3fe101")), Ok(vec![]));
-    let first = "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
-    assert_eq!(decode(&mut decoder, &hex(first)).unwrap()[0], "Status 302");
-    let second = decode(&mut decoder, &hex("4883640effc1c0bf")).unwrap();
-    assert_eq!(second, ["Status 307", "Other -", "Other -", "Other -"]);
-    let third = "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007";
-    assert_eq!(decode(&mut decoder, &hex(third)).unwrap()[0], "Status 200");
-    // Three entries are left.
-    assert!(decode(&mut decoder, &hex("c0")).is_ok());
-    assert_eq!(decode(&mut decoder, &hex("c1")), Err(Error::Index));
+    for (block, status) in coded.into_iter().zip(["302", "307", "200"]) {
+        let fields = decode(&mut decoder, &hex(block)).unwrap();
+        assert_eq!(fields[0], format!("Status {status}"));
+        assert!(fields[1..].iter().all(|field| field == "Other -"));
+    }
 }
 
 fn insert(name: &str, value: &str) -> Vec<u8> {
