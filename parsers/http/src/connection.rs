@@ -21,8 +21,9 @@ pub(crate) struct Lane {
     pub(crate) candidate: bool,
     /// Up to where the lane was shown when the other side began its message.
     pub(crate) turn: u64,
-    /// Up to where the lane was shown.
+    /// Up to where the lane was shown, and when the last of that passed.
     pub(crate) seen: u64,
+    seen_time: u64,
     /// How often a message was looked for where none was.
     pub(crate) failed_starts: u8,
     /// Where the message being read began.
@@ -108,6 +109,7 @@ impl Lane {
             candidate: true,
             turn: 0,
             seen: 0,
+            seen_time: 0,
             failed_starts: 0,
             started: 0,
             position: 0,
@@ -183,8 +185,11 @@ impl Parser for Http {
     fn data(&mut self, side: Side, input: Input<'_>, cx: &mut Context<'_>) {
         self.report_overdue(input.time_at(input.position()), cx);
         let mut at = input.position();
-        self.lane(side).seen = input.end();
+        let turns = self.is_later(side, &input);
         let step = loop {
+            if turns && at < input.end() {
+                self.turn(side);
+            }
             let step = self.step(side, &input, &mut at, cx);
             if step == Step::Done {
                 return;
@@ -257,17 +262,32 @@ impl Parser for Http {
 impl Http {
     /// Reads on at `at`.
     fn step(&mut self, side: Side, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
-        let (lane, other) = match side {
-            Side::Client => (&mut self.client, &mut self.server),
-            Side::Server => (&mut self.server, &mut self.client),
-        };
-        if other.state == State::Seek && *at < input.end() {
-            other.turns();
-        }
+        let lane = self.lane(side);
         match (lane.state, side) {
             (State::Seek, _) if !lane.seek_turn(input, at) => Step::More,
             (_, Side::Client) => self.request_step(input, at, cx),
             (_, Side::Server) => self.response_step(input, at, cx),
+        }
+    }
+
+    /// Whether this side sent something behind all that the other sent so far. What waited is shown again
+    /// when the other side goes on: that was sent before.
+    fn is_later(&mut self, side: Side, input: &Input<'_>) -> bool {
+        let other = self.lane(side.other()).seen_time;
+        let time = input.time_at(input.end().saturating_sub(1));
+        let lane = self.lane(side);
+        let is_new = input.end() > lane.seen;
+        lane.seen = input.end();
+        lane.seen_time = time;
+        is_new || time > other
+    }
+
+    /// This side sends something: where the other one lost its place, it may begin anew behind what it
+    /// sent so far.
+    fn turn(&mut self, side: Side) {
+        let other = self.lane(side.other());
+        if other.state == State::Seek {
+            other.turns();
         }
     }
 

@@ -55,26 +55,25 @@ pub fn request_line(bytes: &[u8]) -> Parsed<RequestLine<'_>> {
     }
     let mut lines = Lines::new(rest);
     let Some(line) = lines.next() else {
-        let printable = rest
-            .strip_suffix(b"\r")
-            .unwrap_or(rest)
-            .iter()
-            .all(|&b| b >= b' ');
-        return if printable {
-            Parsed::Incomplete
-        } else {
+        return if has_control(rest.strip_suffix(b"\r").unwrap_or(rest)) {
             Parsed::Invalid
+        } else {
+            Parsed::Incomplete
         };
     };
-    let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
-    let Some((target, version)) = line.split_last_chunk::<9>() else {
+    // As where the line end is awaited: what is said does not depend on how much is there.
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if has_control(line) {
+        return Parsed::Invalid;
+    }
+    let Some((target, version)) = line.trim_ascii_end().split_last_chunk::<9>() else {
         return Parsed::Invalid;
     };
     let Some(minor) = minor_version(*version) else {
         return Parsed::Invalid;
     };
     let target = target.trim_ascii();
-    if target.is_empty() || has_control(target) {
+    if target.is_empty() {
         return Parsed::Invalid;
     }
     Parsed::Line(
