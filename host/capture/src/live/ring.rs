@@ -142,7 +142,7 @@ impl Ring {
             let len = u64::from(header & !(BUSY | DISCARD));
             if len > self.mask {
                 // Not possible unless the kernel's memory is damaged: start over where it writes.
-                self.position = end;
+                self.position = end & !7;
                 break;
             }
             if header & DISCARD == 0 {
@@ -234,5 +234,146 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: made by `mmap` with this length, and nothing borrows from it any more.
         unsafe { libc::munmap(self.base.as_ptr(), self.len.get()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// The smallest ring.
+    const DATA: u64 = 4096;
+
+    /// A file that looks like what the kernel maps, and a ring over it. The data stands twice in it,
+    /// for the kernel maps it twice.
+    struct Fake {
+        file: File,
+        ring: Ring,
+        page: u64,
+        produced: u64,
+    }
+
+    impl Fake {
+        fn new() -> Self {
+            let file = tempfile::tempfile().unwrap();
+            let page = rustix::param::page_size();
+            let len = page + 2 * DATA as usize;
+            file.set_len((page + len) as u64).unwrap();
+            let ring = Ring {
+                map: file.try_clone().unwrap().into(),
+                consumer: Mapping::new(file.as_fd(), page, 0, true).unwrap(),
+                producer: Mapping::new(file.as_fd(), len, page, false).unwrap(),
+                page,
+                mask: DATA - 1,
+                position: 0,
+            };
+            Self {
+                file,
+                ring,
+                page: page as u64,
+                produced: 0,
+            }
+        }
+
+        fn write(&self, position: u64, bytes: &[u8]) {
+            for (at, byte) in (position..).zip(bytes) {
+                for copy in [0, DATA] {
+                    let place = 2 * self.page + at % DATA + copy;
+                    self.file.write_all_at(&[*byte], place).unwrap();
+                }
+            }
+        }
+
+        fn header(&self, position: u64, header: u32) {
+            self.write(position, &header.to_ne_bytes());
+        }
+
+        /// A record as the kernel writes it.
+        fn produce(&mut self, flags: u32, bytes: &[u8]) -> u64 {
+            let position = self.produced;
+            self.header(position, bytes.len() as u32 | flags);
+            self.write(position + RECORD_HEADER, bytes);
+            self.produced = (position + RECORD_HEADER + bytes.len() as u64).next_multiple_of(8);
+            self.publish(self.produced);
+            position
+        }
+
+        fn publish(&self, produced: u64) {
+            self.file
+                .write_all_at(&produced.to_ne_bytes(), self.page)
+                .unwrap();
+        }
+
+        fn consumed(&self) -> u64 {
+            let mut bytes = [0; 8];
+            self.file.read_exact_at(&mut bytes, 0).unwrap();
+            u64::from_ne_bytes(bytes)
+        }
+
+        fn drain(&mut self, limit: usize) -> (Drained, Vec<Vec<u8>>) {
+            let mut records = Vec::new();
+            let outcome = self
+                .ring
+                .drain(limit, |record| records.push(record.to_vec()));
+            (outcome, records)
+        }
+    }
+
+    #[test]
+    fn records_come_in_order_past_the_end_of_the_data_and_once() {
+        let mut fake = Fake::new();
+        for round in 0..200_u32 {
+            let record = vec![round as u8; 1 + round as usize * 7 % 900];
+            fake.produce(0, &record);
+            fake.produce(DISCARD, b"never");
+            assert!(!fake.ring.is_empty());
+            assert_eq!(fake.drain(10), (Drained::Empty, vec![record]));
+            assert!(fake.ring.is_empty());
+            assert_eq!(fake.consumed(), fake.produced, "the room is given back");
+        }
+        assert!(fake.produced > 10 * DATA);
+    }
+
+    #[test]
+    fn a_drain_stops_at_its_limit_and_before_what_is_being_written() {
+        let mut fake = Fake::new();
+        fake.produce(0, b"one");
+        fake.produce(0, b"two");
+        let busy = fake.produce(BUSY, b"three");
+        fake.produce(0, b"four");
+        assert_eq!(fake.drain(1), (Drained::More, vec![b"one".to_vec()]));
+        assert_eq!(fake.drain(9), (Drained::Busy, vec![b"two".to_vec()]));
+        assert_eq!(fake.drain(9), (Drained::Busy, vec![]));
+        assert_eq!(fake.consumed(), busy, "not beyond it");
+        fake.header(busy, 5);
+        let rest = vec![b"three".to_vec(), b"four".to_vec()];
+        assert_eq!(fake.drain(9), (Drained::Empty, rest));
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_is_stepped_over_with_all_that_is_there() {
+        let mut fake = Fake::new();
+        let bad = fake.produce(0, b"one");
+        fake.produce(0, b"two");
+        for len in [DATA as u32, BUSY - 1 - DISCARD] {
+            fake.header(bad, len);
+            // As damaged as the length: no multiple of 8.
+            fake.publish(fake.produced + 3);
+            fake.ring.position = bad;
+            assert_eq!(fake.drain(9), (Drained::Empty, vec![]));
+            assert_eq!(fake.ring.position, fake.produced);
+        }
+        fake.publish(fake.produced);
+        fake.produce(0, b"three");
+        assert_eq!(fake.drain(9).1, [b"three"]);
+        // The longest that fits, from the last place that there is.
+        fake.ring.position = DATA - 8;
+        fake.header(DATA - 8, DATA as u32 - 1);
+        fake.publish(2 * DATA);
+        let (_, records) = fake.drain(1);
+        assert_eq!(records[0].len() as u64, DATA - 1);
     }
 }
