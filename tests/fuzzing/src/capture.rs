@@ -9,8 +9,8 @@ use wirespan_capture::{
     Clock, Close, CloseReason, ConnectionKey, Data, Direction, Layer, Missing, Open, Perspective,
     Progress, Role, SocketEvent, Source, Transport, open_any,
 };
-use wirespan_events::Record;
 use wirespan_stream::Connections;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Polls after which an input that never ends is a failure: each gives events or ends.
 const POLLS: usize = 100_000;
@@ -76,7 +76,7 @@ pub(crate) fn pcap(input: &[u8]) {
     }
 }
 
-/// A capture of a request, its answer and their ends, in each of two byte orders.
+/// A capture of a request, its answer and their ends, in each of two byte orders and both formats.
 pub(crate) fn pcap_seeds() -> Vec<Vec<u8>> {
     let packet = |from_client: bool, sequence: u32, flags: u8, payload: &[u8]| {
         let (source, target) = if from_client {
@@ -107,7 +107,8 @@ pub(crate) fn pcap_seeds() -> Vec<Vec<u8>> {
         packet(false, 2_027, 0x11, b""),
     ];
     [false, true]
-        .map(|big| {
+        .into_iter()
+        .flat_map(|big| {
             let number = |value: u32| {
                 if big {
                     value.to_be_bytes()
@@ -127,13 +128,65 @@ pub(crate) fn pcap_seeds() -> Vec<Vec<u8>> {
                 }
                 file.extend(packet);
             }
-            file
+            // Blocks: their type, length, content, length again (pcapng, section 3).
+            let block = |kind: u32, content: &[u8]| {
+                let padding = content.len().next_multiple_of(4) - content.len();
+                let len = number((12 + content.len() + padding) as u32);
+                [&number(kind), &len[..], content, &vec![0; padding], &len].concat()
+            };
+            let version = if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] };
+            let link = if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] };
+            let section = [&number(0x1a2b_3c4d)[..], &version, &[0xff; 8]].concat();
+            let interface = [&link[..], &number(65_535)].concat();
+            let mut next = block(0x0a0d_0d0a, &section);
+            next.extend(block(1, &interface));
+            for (time, packet) in packets.iter().enumerate() {
+                let len = packet.len() as u32;
+                let head = [0, 0, time as u32, len, len].map(number).concat();
+                next.extend(block(6, &[&head[..], packet].concat()));
+            }
+            [file, next]
         })
-        .to_vec()
+        .collect()
 }
 
+/// Any bytes as a file; and, since no change of a file gets past its checksums, any bytes as what is
+/// in a frame of one.
 pub(crate) fn recording(input: &[u8]) {
-    let reader = Box::new(Cursor::new(input.to_vec()));
+    read_recording(input.to_vec());
+    if let Some((&[kind, extra], block)) = input.split_first_chunk::<2>() {
+        read_recording(recorded(kind, extra, block));
+    }
+}
+
+/// A recording of one frame with this in it.
+fn recorded(kind: u8, extra: u8, block: &[u8]) -> Vec<u8> {
+    // A clock with a varint for each of its numbers, and no note.
+    let header = [1, 0, 0];
+    let mut file = b"\x89WSREC\r\n\x01\0\0\0".to_vec();
+    file.extend((header.len() as u32).to_le_bytes());
+    file.extend(xxh3_64(&header).to_le_bytes());
+    file.extend(header);
+    let stored = if kind % 4 == 3 {
+        block.to_vec()
+    } else {
+        zstd::bulk::compress(block, 1).expect("bytes can be compressed")
+    };
+    // Sometimes another length than it has.
+    let plain = block.len() + usize::from(extra).saturating_sub(250);
+    let mut frame = b"\x89WSF".to_vec();
+    frame.extend([1 + kind % 2, 0, 0, 0]);
+    frame.extend((stored.len() as u32).to_le_bytes());
+    frame.extend((plain as u32).to_le_bytes());
+    let checksum = xxh3_64(&[&frame[..], &stored].concat());
+    frame.extend(checksum.to_le_bytes());
+    frame.extend(stored);
+    file.extend(&frame);
+    file
+}
+
+fn read_recording(bytes: Vec<u8>) {
+    let reader = Box::new(Cursor::new(bytes));
     if let Ok(source) = RecordingSource::from_reader(Path::new("input"), reader) {
         drain(source);
     }
@@ -189,31 +242,15 @@ pub(crate) fn recording_seeds() -> Vec<Vec<u8>> {
     writer.write(&events).expect("it can be written");
     writer.set_watermark(4);
     writer.finish().expect("it can be written");
-    vec![std::fs::read(file.path()).expect("it can be read")]
-}
-
-/// Records one behind the other, as in a ring, each with its length before it.
-pub(crate) fn kernel_record(input: &[u8]) {
-    let mut rest = input;
-    while let Some((len, after)) = rest.split_first_chunk::<2>() {
-        let len = usize::from(u16::from_le_bytes(*len)).min(after.len());
-        let (record, after) = after.split_at(len);
-        rest = after;
-        if let Ok(Record::Data(_, payload)) = Record::parse(record) {
-            assert!(payload.len() <= record.len(), "more than there is");
-        }
-    }
-}
-
-pub(crate) fn kernel_record_seeds() -> Vec<Vec<u8>> {
-    let mut seeds = Vec::new();
-    for kind in 0..8_u8 {
-        let mut record = wirespan_events::MAGIC.to_ne_bytes().to_vec();
-        record.extend([wirespan_events::VERSION as u8, 0, kind, 0]);
-        record.resize(160, 1);
-        let mut input = (record.len() as u16).to_le_bytes().to_vec();
-        input.extend(record);
-        seeds.push(input);
-    }
-    seeds
+    let whole = std::fs::read(file.path()).expect("it can be read");
+    // Behind the header of the file and that of the frame.
+    let header = whole.get(12..16).and_then(|len| len.try_into().ok());
+    let begin = 24 + header.map_or(0, u32::from_le_bytes) as usize + 24;
+    let stored = whole
+        .get(begin - 16..begin - 12)
+        .and_then(|len| len.try_into().ok());
+    let end = begin + stored.map_or(0, u32::from_le_bytes) as usize;
+    let block = whole.get(begin..end).unwrap_or_default();
+    let block = zstd::bulk::decompress(block, 1 << 16).expect("it was compressed");
+    vec![[&[0, 0][..], &block].concat(), whole]
 }

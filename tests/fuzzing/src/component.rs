@@ -12,7 +12,7 @@ use wirespan_traffic::{Protocol, Random, Speaker};
 
 /// Bytes of an input beyond these are left out: each is presented many times.
 const RAW_BYTES: usize = 16 << 10;
-const STRUCTURED_BYTES: usize = 3 << 10;
+const STRUCTURED_BYTES: usize = 3 << 9;
 
 /// Places at which a conversation is cut, one at a time.
 const CUTS: usize = 2;

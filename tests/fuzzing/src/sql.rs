@@ -1,5 +1,7 @@
 //! Statements.
 
+use sqlparser::dialect::{self, PostgreSqlDialect};
+use sqlparser::tokenizer::{Token, Tokenizer};
 use wirespan_sql::{Dialect, SUMMARY_CHARACTERS, read};
 
 const DIALECTS: [Dialect; 2] = [Dialect::MySql, Dialect::Postgres];
@@ -39,6 +41,50 @@ pub(crate) fn run(input: &[u8]) {
             );
         }
     }
+}
+
+/// Another lexer sees no string in what is left of a text.
+pub(crate) fn against_another(input: &[u8]) {
+    let Some((&how, rest)) = input.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(rest);
+    // It takes what follows for a part of a name that begins with it, whatever it is.
+    if text.contains('@') {
+        return;
+    }
+    for dialect in DIALECTS {
+        let left = read(&text, dialect, how & 1 == 0).text;
+        if let Some(string) = string(&left, dialect) {
+            panic!("{dialect:?}: {string:?} is left of {text:?}: {left:?}");
+        }
+    }
+}
+
+/// A string that the other lexer sees in a text; `None` too where it takes it for no text at all.
+fn string(text: &str, dialect: Dialect) -> Option<Token> {
+    let mysql = dialect::MySqlDialect {};
+    let postgres = PostgreSqlDialect {};
+    let other: &dyn dialect::Dialect = match dialect {
+        Dialect::MySql => &mysql,
+        Dialect::Postgres => &postgres,
+    };
+    let tokens = Tokenizer::new(other, text)
+        .with_unescape(false)
+        .tokenize()
+        .ok()?;
+    tokens.into_iter().find(|token| match token {
+        Token::SingleQuotedString(_)
+        | Token::SingleQuotedByteStringLiteral(_)
+        | Token::NationalStringLiteral(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::UnicodeStringLiteral(_)
+        | Token::HexStringLiteral(_) => true,
+        // A name, and a letter of names, in the other dialect.
+        Token::DoubleQuotedString(_) => dialect == Dialect::MySql,
+        Token::DollarQuotedString(_) => dialect == Dialect::Postgres,
+        _ => false,
+    })
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {

@@ -76,11 +76,19 @@ pub(super) struct Decoder {
 impl Decoder {
     /// `needs_socket`: what has no addresses is not wanted.
     pub(super) fn new(counters: Arc<HostCounters>, needs_socket: bool) -> Self {
+        Self::with_processes(ProcessTable::default(), counters, needs_socket)
+    }
+
+    pub(super) fn with_processes(
+        processes: ProcessTable,
+        counters: Arc<HostCounters>,
+        needs_socket: bool,
+    ) -> Self {
         Self {
             pending: Vec::new(),
             unbound: Unbound::new(needs_socket),
             open: RecentSet::new(MAX_OPEN),
-            processes: ProcessTable::default(),
+            processes,
             described: HashMap::new(),
             counters,
         }

@@ -13,6 +13,8 @@ pub mod counters;
 mod decode;
 pub mod elf;
 pub mod features;
+#[doc(hidden)]
+pub mod fuzzing;
 mod installed;
 pub mod library;
 mod load;

@@ -6,11 +6,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+mod outcome;
+mod page;
+
+use self::outcome::{Outcome, last_run, panics, statistic, table, word_after};
 use crate::command;
 use crate::terminal::{Mark, Terminal, clock};
 use crate::workspace::Workspace;
@@ -19,8 +23,8 @@ use crate::workspace::Workspace;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Minutes for all targets together
-    #[arg(long, default_value_t = 60)]
-    minutes: u64,
+    #[arg(long, default_value_t = 60, value_name = "MINUTES")]
+    time: u64,
     /// Processes of one target at a time
     #[arg(long, default_value_t = 2)]
     jobs: u64,
@@ -39,8 +43,11 @@ const COVERAGE: &str = "-Cpasses=sancov-module \
 /// The flags above must not reach build scripts: with a target named, they do not.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// An input that takes longer hangs: the slowest take some tens of milliseconds.
-const INPUT_SECONDS: u64 = 20;
+/// An input that takes longer hangs. The slowest take a second of a processor, which others may have.
+const INPUT_SECONDS: u64 = 120;
+
+/// A target has so much even when the time is over: its seeds.
+const LEAST: Duration = Duration::from_secs(5);
 
 /// Beyond what the targets' own bound allows and libFuzzer's tables need.
 const MEMORY_MIB: u64 = 2_048;
@@ -50,17 +57,6 @@ const INPUT_BYTES: u64 = 8_192;
 
 /// After the time that a target was given: the last input, and writing the corpus.
 const GRACE: Duration = Duration::from_secs(120);
-
-/// What one target came to.
-struct Outcome {
-    name: String,
-    runs: u64,
-    corpus: usize,
-    coverage: String,
-    peak_mib: u64,
-    elapsed: Duration,
-    found: Vec<PathBuf>,
-}
 
 pub(crate) fn run(
     options: &Options,
@@ -77,13 +73,20 @@ pub(crate) fn run(
         .env("RUSTFLAGS", COVERAGE)
         .env("CARGO_TARGET_DIR", &target);
     command::step("targets with coverage", &mut cargo, terminal)?;
-    let programs = target.join(TARGET).join("release");
     let names = names(&folder, &options.filters)?;
     ensure!(!names.is_empty(), "no target has such a name");
-    let seconds = (options.minutes * 60 / names.len() as u64).max(5);
+    let (began, time) = (Instant::now(), Duration::from_secs(options.time * 60));
     let mut outcomes = Vec::new();
-    for name in &names {
-        let outcome = one(name, seconds, options.jobs, &programs, &target, terminal)?;
+    for (done, name) in names.iter().enumerate() {
+        // What one leaves over the others have.
+        let share = time.saturating_sub(began.elapsed()) / (names.len() - done) as u32;
+        let turn = Turn {
+            name,
+            place: format!("{name} ({} of {})", done + 1, names.len()),
+            seconds: share.max(LEAST).as_secs(),
+            jobs: options.jobs,
+        };
+        let outcome = one(&turn, &folder, &target, terminal)?;
         let mark = if outcome.found.is_empty() {
             Mark::Good
         } else {
@@ -93,10 +96,16 @@ pub(crate) fn run(
         terminal.done(mark, name, what);
         outcomes.push(outcome);
     }
-    println!("{}", table(&outcomes));
-    Ok(if outcomes.iter().all(|outcome| outcome.found.is_empty()) {
+    terminal.line(&table(&outcomes));
+    let page = page::write(&outcomes, workspace)?;
+    terminal.note(format!("written: {}", page.display()));
+    let found: usize = outcomes.iter().map(|outcome| outcome.found.len()).sum();
+    Ok(if found == 0 {
         ExitCode::SUCCESS
     } else {
+        terminal.note(format!(
+            "{found} found; when mended, an input goes to fuzz/cases/<target>/"
+        ));
         ExitCode::FAILURE
     })
 }
@@ -119,14 +128,17 @@ fn names(folder: &Path, filters: &[String]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn one(
-    name: &str,
+/// A target that is to run now.
+struct Turn<'a> {
+    name: &'a str,
+    /// Where in the list that is, for people.
+    place: String,
     seconds: u64,
     jobs: u64,
-    programs: &Path,
-    target: &Path,
-    terminal: &Terminal,
-) -> Result<Outcome> {
+}
+
+fn one(turn: &Turn<'_>, folder: &Path, target: &Path, terminal: &Terminal) -> Result<Outcome> {
+    let Turn { name, seconds, .. } = *turn;
     let corpus = target.join("corpus").join(name);
     let found = target.join("found").join(name);
     for folder in [&corpus, &found] {
@@ -134,22 +146,29 @@ fn one(
             .with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let before = files(&found)?;
-    let program = programs.join(name);
-    let mut fuzzer = command::command(&program);
+    let mut fuzzer = command::command(target.join(TARGET).join("release").join(name));
+    fuzzer.arg(&corpus);
+    // What was found once is a good place to look for more.
+    let cases = folder.join("cases").join(name);
+    if cases.is_dir() {
+        fuzzer.arg(cases);
+    }
     fuzzer
-        .arg(&corpus)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={INPUT_SECONDS}"))
+        .arg(format!("-report_slow_units={INPUT_SECONDS}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .arg(format!("-max_len={INPUT_BYTES}"))
         .arg(format!("-artifact_prefix={}/", found.display()))
         .arg("-print_final_stats=1")
         .env("WIRESPAN_FUZZ_SEEDS", &corpus);
-    if jobs > 1 {
-        fuzzer.arg(format!("-fork={jobs}")).arg("-ignore_crashes=1");
+    if turn.jobs > 1 {
+        fuzzer
+            .arg(format!("-fork={}", turn.jobs))
+            .arg("-ignore_crashes=1");
     }
     let limit = Duration::from_secs(seconds) + GRACE;
-    let finished = command::capture(name, &mut fuzzer, Some(limit), terminal)?;
+    let finished = command::capture(&turn.place, &mut fuzzer, Some(limit), terminal)?;
     let new: Vec<PathBuf> = files(&found)?
         .into_iter()
         .filter(|file| !before.contains(file))
@@ -192,74 +211,4 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("{} cannot be listed", folder.display()))?
         .map(|entry| Ok(entry?.path()))
         .collect()
-}
-
-/// `stat::name: value` of the final statistics.
-fn statistic(output: &str, name: &str) -> Option<u64> {
-    let line = output.lines().rev().find(|line| line.contains(name))?;
-    line.split_whitespace().last()?.parse().ok()
-}
-
-/// The number of the last progress line: `#12345` or `#12345: cov: …`.
-fn last_run(output: &str) -> Option<u64> {
-    output.lines().rev().find_map(|line| {
-        let rest = line.strip_prefix('#')?;
-        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-        digits.parse().ok()
-    })
-}
-
-fn word_after(output: &str, label: &str) -> Option<String> {
-    let line = output.lines().rev().find(|line| line.contains(label))?;
-    let rest = line.split(label).nth(1)?;
-    rest.split_whitespace().next().map(str::to_owned)
-}
-
-/// What the panics said.
-fn panics(output: &str) -> String {
-    let lines: Vec<&str> = output.lines().collect();
-    let mut said: Vec<&str> = Vec::new();
-    for (number, line) in lines.iter().enumerate() {
-        if line.contains("panicked at") || line.starts_with("SUMMARY") {
-            said.extend(lines.iter().skip(number).take(3).copied());
-        }
-    }
-    said.truncate(12);
-    said.join("\n")
-}
-
-fn table(outcomes: &[Outcome]) -> String {
-    let mut text = String::from(
-        "| target | inputs | time | corpus | edges | peak MiB | found |\n|---|---:|---:|---:|---:|---:|---:|\n",
-    );
-    for outcome in outcomes {
-        text.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {} | {} |\n",
-            outcome.name,
-            outcome.runs,
-            clock(outcome.elapsed),
-            outcome.corpus,
-            outcome.coverage,
-            outcome.peak_mib,
-            outcome.found.len()
-        ));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_libfuzzer_prints_is_read() {
-        let output = "#8\tpulse  cov: 10 ft: 12 corp: 3/8b exec/s: 4 rss: 40Mb\n\
-            #4096: cov: 812 ft: 2000 corp: 90 exec/s 100 oom/timeout/crash: 0/0/0 rss: 61Mb\n\
-            Done 5000 runs in 3 second(s)\n\
-            stat::number_of_executed_units: 5000\nstat::peak_rss_mb:              61\n";
-        assert_eq!(statistic(output, "number_of_executed_units:"), Some(5000));
-        assert_eq!(statistic(output, "peak_rss_mb:"), Some(61));
-        assert_eq!(last_run(output), Some(4096));
-        assert_eq!(word_after(output, "cov: ").as_deref(), Some("812"));
-    }
 }
