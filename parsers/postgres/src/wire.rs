@@ -27,6 +27,10 @@ pub struct Header {
 
 impl Header {
     /// The whole message.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a message has a header at the least"
+    )]
     pub fn len(self) -> u64 {
         HEADER.saturating_add(u64::from(self.body))
     }

@@ -105,7 +105,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         let len = record.len() as u16;
         [&len.to_le_bytes()[..], &record].concat()
     };
-    let record = |kind, time, rest: &[u8]| of(7, kind, time, rest);
+    let record = |kind, time, rest: &[u8]| of(1 << 63 | 7, kind, time, rest);
     let header = size_of::<Header>();
     let zeros = |size: usize| vec![0; size - header];
     let open = zeros(size_of::<Open>());
@@ -145,7 +145,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         of(object, 5, 5, &zeros(size_of::<Close>())),
     ];
     seeds.push(unbound.concat());
-    seeds.iter().map(|seed| [&[0], &seed[..]].concat()).collect()
+    seeds
+        .iter()
+        .map(|seed| [&[0], &seed[..]].concat())
+        .collect()
 }
 
 #[cfg(test)]

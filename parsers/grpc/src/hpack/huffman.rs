@@ -127,7 +127,7 @@ static STEPS: [Step; 1 << BITS] = {
             let (second, more) = short(window << bits, BITS - bits);
             let count = if more > 0 { 2 } else { 1 };
             let symbols = first as u32 | (second as u32) << 8;
-            steps[index] = Step(bits + more | count << 11 | symbols << 16);
+            steps[index] = Step((bits + more) | count << 11 | symbols << 16);
         }
         index += 1;
     }
