@@ -185,7 +185,7 @@ fn event(action: &Action, patient: bool, now: Nanos, model: &mut Model) -> Optio
             positions,
             mid_stream,
         } => {
-            let known = |at: u8| (at % 2 == 0).then_some(u64::from(at));
+            let known = |at: u8| at.is_multiple_of(2).then_some(u64::from(at));
             let mut open = open(key(number).socket, positions.map(known), now);
             open.mid_stream = mid_stream;
             SocketEvent::Open(Box::new(open))

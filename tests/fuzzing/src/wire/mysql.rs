@@ -36,7 +36,8 @@ fn payload(bytes: &[u8], len: u32) {
     let _ = greeting(bytes);
     if let Some(login) = login(bytes, len) {
         let database = login.database.unwrap_or_default();
-        assert!(is_part(database, bytes) && !(login.asks_for_tls && !database.is_empty()));
+        assert!(is_part(database, bytes));
+        assert!(!login.asks_for_tls || database.is_empty());
     }
     assert!(is_part(change_user(bytes).unwrap_or_default(), bytes));
     let query = attributed(bytes);
