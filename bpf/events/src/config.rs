@@ -13,9 +13,16 @@ pub struct Offsets {
     pub fdt_fd: u32,
     pub file_inode: u32,
     pub file_private_data: u32,
+    /// References to a file, counted from 1; or, in kernels that count from 0, the next.
+    pub file_count: u32,
+    pub file_ref: u32,
     pub inode_mode: u32,
     pub inode_ino: u32,
     pub socket_sk: u32,
+    /// From a `struct socket` to its inode.
+    pub socket_to_inode: u32,
+    pub sock_socket: u32,
+    pub sock_flags: u32,
     pub sock_type: u32,
     pub sock_protocol: u32,
     pub sock_shutdown: u32,
@@ -38,6 +45,11 @@ pub struct Offsets {
     pub tcp_bytes_received: u32,
     pub icsk_ulp_ops: u32,
     pub ulp_name: u32,
+    pub tcp_urg_seq: u32,
+    pub unix_peer: u32,
+    pub unix_addr: u32,
+    pub unix_address_len: u32,
+    pub unix_address_name: u32,
     /// Fields of the trace points.
     pub set_state_skaddr: u32,
     pub set_state_oldstate: u32,
@@ -93,6 +105,10 @@ pub const TLS_ATTACHING: u64 = u64::MAX;
 /// The array that host and kernel side share: see [`control`].
 pub const CONTROLS: usize = 4;
 
+/// Length that a `splice` without descriptors has when it is the host that asks whether the socket at
+/// the address in place of the first offset still lives: memory of the kernel can only be read there.
+pub const ASK_SPLICE_LENGTH: u64 = 0x5753_5031_6173_6b3f;
+
 /// Indices into the control array.
 pub mod control {
     /// The host sleeps until it is woken: 1, else 0.
@@ -125,7 +141,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 40 * 4);
+const _: () = assert!(size_of::<Offsets>() == 50 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

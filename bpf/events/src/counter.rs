@@ -61,6 +61,16 @@ counters! {
     TlsUnbound = "tls_unbound",
     /// A socket that was found in place of another whose end was not seen.
     Replaced = "replaced",
+    /// Sockets whose end was not seen when it came, but found out by asking.
+    FoundGone = "found_gone",
+    /// Calls whose exit was not seen.
+    Unended = "unended_calls",
+    /// Bytes of calls of several threads on one socket, of which nothing says whose came first.
+    DisputedBytes = "disputed_bytes",
+    /// Bytes that passed on a road without a probe, such as io_uring, as the positions tell.
+    UnprobedBytes = "unprobed_bytes",
+    /// Connections given up because one side of them takes such a road.
+    UnprobedConnections = "unprobed_connections",
 }
 
 impl Counter {

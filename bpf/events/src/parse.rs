@@ -1,6 +1,8 @@
 //! Reads records out of untrusted bytes.
 
-use crate::record::{Close, Data, End, Header, MAGIC, Open, Secured, VERSION, kind};
+use crate::record::{
+    Close, Data, End, Header, MAGIC, Open, Secured, UNIX_NAME, Unix, VERSION, kind,
+};
 
 /// A record, with its payload where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,7 @@ pub enum Record<'a> {
     Secured(Secured),
     End(End),
     Close(Close),
+    Unix(Unix),
 }
 
 /// Why bytes are not a record.
@@ -81,6 +84,7 @@ impl<'a> Record<'a> {
             kind::SECURED => size_of::<Secured>(),
             kind::END => size_of::<End>(),
             kind::CLOSE => size_of::<Close>(),
+            kind::UNIX => size_of::<Unix>(),
             other => return Err(Malformed::Kind(other)),
         };
         if len < fixed {
@@ -113,6 +117,18 @@ impl<'a> Record<'a> {
                 direction: reader.u8(),
                 reserved: reader.take(),
             }),
+            kind::UNIX => {
+                let unix = Unix {
+                    header,
+                    peer_inode: reader.u64(),
+                    lens: [reader.u32(), reader.u32()],
+                    names: [reader.take(), reader.take()],
+                };
+                if unix.lens.iter().any(|len| *len as usize > UNIX_NAME) {
+                    return Err(Malformed::Length);
+                }
+                Self::Unix(unix)
+            }
             _ => Self::Close(Close {
                 header,
                 positions: [reader.u64(), reader.u64()],

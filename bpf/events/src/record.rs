@@ -12,6 +12,7 @@ pub mod kind {
     pub const SECURED: u16 = 3;
     pub const END: u16 = 4;
     pub const CLOSE: u16 = 5;
+    pub const UNIX: u16 = 6;
 }
 
 /// Direction as seen from the observed end; also the index into arrays of two.
@@ -51,6 +52,8 @@ pub mod role {
 pub mod close {
     pub const FINISHED: u8 = 0;
     pub const RESET: u8 = 1;
+    /// It goes on, but one of its sides cannot be observed.
+    pub const UNOBSERVED: u8 = 2;
 }
 
 /// Bits of [`Data::flags`].
@@ -121,6 +124,24 @@ pub struct Open {
     pub tgid: u32,
 }
 
+/// Longest name of a Unix socket: `sun_path`.
+pub const UNIX_NAME: usize = 108;
+/// Room for one: a power of two, for the verifier.
+pub const UNIX_NAME_ROOM: usize = 128;
+
+/// The names of a Unix socket, ahead of its [`Open`]. A path may end in a zero byte; an abstract name
+/// begins with one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unix {
+    pub header: Header,
+    /// Inode of the socket at the other end; 0 where there is none.
+    pub peer_inode: u64,
+    /// Bytes of each name, this end's and the other's.
+    pub lens: [u32; 2],
+    pub names: [[u8; UNIX_NAME_ROOM]; 2],
+}
+
 /// Bytes that passed in one direction; `captured` bytes of payload follow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,6 +208,7 @@ const _: () = assert!(size_of::<Header>() == 40);
 const _: () = assert!(size_of::<Open>() == 136);
 const _: () = assert!(size_of::<Data>() == 96);
 const _: () = assert!(size_of::<Secured>() == 88);
+const _: () = assert!(size_of::<Unix>() == 312);
 const _: () = assert!(size_of::<End>() == 56);
 const _: () = assert!(size_of::<Close>() == 80);
 
@@ -209,6 +231,8 @@ pub mod call {
     pub const RECVMMSG: u8 = 10;
     pub const SENDFILE: u8 = 11;
     pub const SPLICE: u8 = 12;
+    /// Moves nothing: two sockets begin.
+    pub const SOCKETPAIR: u8 = 13;
     pub const TLS_READ: u8 = 20;
     pub const TLS_WRITE: u8 = 21;
 }

@@ -7,22 +7,23 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
+use wirespan_events::config::ASK_SPLICE_LENGTH;
 use wirespan_events::{
-    Counter, call as name, data_flag,
+    Counter, call as name, close, data_flag,
     direction::{RECEIVED, SENT},
     layer, missing, role,
 };
 
-use crate::globals::is_watched;
+use crate::globals::{is_agent, is_watched};
 use crate::maps::{
-    Call, IN_FLIGHT, MORE, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
+    Call, IN_FLIGHT, MORE, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
 };
-use crate::walk::{self, Found, RCV_SHUTDOWN};
-use crate::{binding, copy, hand_over, report, socket};
+use crate::walk::{self, Found, RCV_SHUTDOWN, tcp};
+use crate::{binding, copy, hand_over, life, report, socket};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
@@ -34,7 +35,7 @@ const MSG_ERRQUEUE: u32 = 0x2000;
 const ARGUMENTS: usize = 16;
 
 #[inline(always)]
-fn argument(ctx: &TracePointContext, index: usize) -> u64 {
+pub fn argument(ctx: &TracePointContext, index: usize) -> u64 {
     // SAFETY: within the context; the kernel refuses to attach a program that reads beyond it.
     unsafe { ctx.as_ptr().add(ARGUMENTS + 8 * index).cast::<u64>().read() }
 }
@@ -54,7 +55,8 @@ struct Entry {
 fn enter(entry: &Entry) {
     let thread = bpf_get_current_pid_tgid();
     let tgid = (thread >> 32) as u32;
-    if !is_watched(tgid) {
+    // What is only looked at does not pass.
+    if entry.shape == shape::PEEK || !is_watched(tgid) {
         return;
     }
     let Some(found) = walk::socket_of(entry.fd) else {
@@ -86,6 +88,15 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
             return;
         }
     }
+    // SAFETY: a value of the map of sockets.
+    let (sequence, alone) = unsafe {
+        if (*state).flags & socket_flag::UNIX != 0 {
+            let (left, entered) = socket::calls(state, entry.direction);
+            (entered as u32, left == entered)
+        } else {
+            (walk::sequence(found.sk, entry.direction), true)
+        }
+    };
     let call = Call {
         sk: found.sk,
         inode: found.inode,
@@ -105,10 +116,14 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         messages_left: 0,
         iov_left: 0,
         budget: 0,
-        sequence: walk::sequence(found.sk, entry.direction),
+        sequence,
         tgid,
         tid: thread as u32,
-        data_flags: 0,
+        data_flags: if alone {
+            0
+        } else {
+            data_flag::POSITION_DISPUTED
+        },
         length: if entry.length > u64::from(u32::MAX) {
             u32::MAX
         } else {
@@ -121,8 +136,49 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         cause: missing::LIMIT,
         reserved: [0; 3],
     };
-    if IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
-        count(Counter::InFlightFull, 1);
+    if IN_FLIGHT.insert(thread, &call, BPF_NOEXIST.into()).is_err() {
+        if !forget_unended(thread) || IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
+            count(Counter::InFlightFull, 1);
+            return;
+        }
+    }
+    // SAFETY: a value of the map of sockets.
+    unsafe { socket::enter(state, entry.direction) };
+}
+
+/// The thread was inside a call whose exit was not seen: kernels that preempt programs run no other
+/// one on that CPU meanwhile. What the call has moved is not known. TCP's positions tell; a Unix
+/// socket's are lost. False when there is no such call.
+#[inline(never)]
+fn forget_unended(thread: u64) -> bool {
+    let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
+        return false;
+    };
+    count(Counter::Unended, 1);
+    // SAFETY: values of maps.
+    unsafe {
+        if let Some(state) = state_of(call) {
+            socket::leave(state, (*call).direction);
+            if (*state).flags & socket_flag::UNIX != 0 {
+                give_up(state, (*call).sk, bpf_ktime_get_ns());
+            }
+        }
+    }
+    let _ = IN_FLIGHT.remove(thread);
+    true
+}
+
+/// Tells nothing more of a connection.
+#[inline(always)]
+unsafe fn give_up(state: *mut Socket, sk: u64, now: u64) {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        let flags = (*state).flags;
+        if flags & socket_flag::ANNOUNCED != 0 {
+            let positions = (*state).position;
+            report::close(state, sk, positions, close::UNOBSERVED, now);
+        }
+        (*state).flags = (flags & !socket_flag::ANNOUNCED) | socket_flag::HIDDEN;
     }
 }
 
@@ -217,6 +273,10 @@ entries! {
 /// `splice(in, in_offset, out, out_offset, len, flags)`: one end is a pipe.
 #[tracepoint]
 pub fn enter_splice(ctx: TracePointContext) -> u32 {
+    if argument(&ctx, 4) == ASK_SPLICE_LENGTH && argument(&ctx, 0) as i32 == -1 {
+        life::verify(argument(&ctx, 1));
+        return 0;
+    }
     let thread = bpf_get_current_pid_tgid();
     if !is_watched((thread >> 32) as u32) {
         return 0;
@@ -265,16 +325,18 @@ fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
     let result = argument(ctx, 0).cast_signed();
     // SAFETY: a value of the map of calls; it is this thread's own until it is removed.
     unsafe {
-        if (*call).shape != shape::PEEK {
+        let state = state_of(call);
+        if let Some(state) = state {
             if result > 0 {
-                if passed::<MESSAGES>(call, result.cast_unsigned()) {
+                if passed::<MESSAGES>(call, state, result.cast_unsigned()) {
                     MORE.tail_call(ctx, u32::from(MESSAGES));
                     // Nobody goes on: what is left is told as such.
                     hand_over::give_up(call);
                 }
             } else if result == 0 && (*call).direction == RECEIVED && (*call).length != 0 {
-                ended(call);
+                ended(call, state);
             }
+            socket::leave(state, (*call).direction);
         }
     }
     let _ = IN_FLIGHT.remove(thread);
@@ -309,6 +371,7 @@ fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
                 MORE.tail_call(ctx, u32::from(MESSAGES));
             }
             hand_over::finish(call, state, ring);
+            socket::leave(state, (*call).direction);
         }
     }
     let _ = IN_FLIGHT.remove(thread);
@@ -333,12 +396,9 @@ pub unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
 
 /// Bytes have passed. True when there is more to copy of them.
 #[inline(always)]
-unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
+unsafe fn passed<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, result: u64) -> bool {
     // SAFETY: as in `exit_call`.
     unsafe {
-        let Some(state) = state_of(call) else {
-            return false;
-        };
         let now = bpf_ktime_get_ns();
         (*call).exit = now;
         (*call).left = result;
@@ -352,12 +412,16 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
             // The handshake was made by this very call: count back to before it.
             socket::locate(state, sk);
             if (*state).flags & socket_flag::POSITIONS == 0 {
-                return false;
-            }
-            let before = (*state).position[usize::from(direction & 1)].wrapping_sub(total);
-            (*state).position[usize::from(direction & 1)] = before;
-            if (*state).position[0] | (*state).position[1] == 0 {
-                (*state).flags &= !socket_flag::MID_STREAM;
+                if direction != SENT || walk::state(sk) != tcp::SYN_SENT {
+                    return false;
+                }
+                socket::locate_unanswered(state, sk, total);
+            } else {
+                let before = (*state).position[usize::from(direction & 1)].wrapping_sub(total);
+                (*state).position[usize::from(direction & 1)] = before;
+                if (*state).position[0] | (*state).position[1] == 0 {
+                    (*state).flags &= !socket_flag::MID_STREAM;
+                }
             }
             (*call).sequence = walk::sequence(sk, direction).wrapping_sub(total as u32);
             if !show(state, sk, (*call).tgid, (*call).entry) {
@@ -369,16 +433,31 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
             // call, as the announcement must have them.
             report::open(state, sk, (*call).tgid, (*call).entry);
         }
-        (*call).position = position(call, state, total);
-        let end = (*call).position.wrapping_add(total);
-        if direction == SENT {
-            (*state).position[0] = end;
+        if (*state).flags & socket_flag::UNIX != 0 {
+            position_of_unix(call, state);
+            socket::advance(state, direction, total);
         } else {
-            (*state).position[1] = end;
+            position(call, state);
+            let end = (*call).position.wrapping_add((*call).left);
+            if direction == SENT {
+                if end > (*state).position[0] {
+                    (*state).position[0] = end;
+                }
+                (*state).flags |= socket_flag::MOVED[0];
+            } else {
+                if end > (*state).position[1] {
+                    (*state).position[1] = end;
+                }
+                (*state).flags |= socket_flag::MOVED[1];
+            }
         }
+        let total = read_volatile(&raw const (*call).left);
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
             count(Counter::PassedBytes, total);
             count(Counter::RingFullBytes, total);
+            return false;
+        }
+        if total == 0 || is_half_unprobed(call, state) {
             return false;
         }
         binding::bind(call, state);
@@ -392,63 +471,152 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, result: u64) -> bool {
 }
 
 /// Where the bytes of this call begin. TCP counts them itself: what was there at the entry, and
-/// what is there at the exit less what passed, agree when no other call moved the same direction
-/// in between.
+/// what is there at the exit, are as far apart as what passed when no other call moved the same
+/// direction in between. When they are not, nothing tells whose bytes lie where: what passed since
+/// the entry, as far as nobody has told of it, becomes a gap.
 #[inline(always)]
-unsafe fn position(call: *mut Call, state: *mut Socket, total: u64) -> u64 {
+unsafe fn position(call: *mut Call, state: *mut Socket) {
     // SAFETY: as in `exit_call`.
     unsafe {
         let sk = (*call).sk;
         let direction = (*call).direction;
+        let total = (*call).left;
         let before = (*call).sequence;
-        let after = walk::sequence(sk, direction);
+        let mut after = walk::sequence(sk, direction);
         let moved = after.wrapping_sub(before);
-        if moved == total as u32 {
-            return socket::extend(state, direction, before);
+        let ends = direction == SENT && (*state).flags & socket_flag::END_SENT != 0;
+        if moved == total as u32 || (ends && moved == (total as u32).wrapping_add(1)) {
+            (*call).position = socket::extend(state, direction, before);
+            return;
         }
-        if moved == (total as u32).wrapping_add(1) {
+        if direction == RECEIVED
+            && moved == (total as u32).wrapping_add(1)
+            && walk::is_urgent(sk, before)
+        {
+            let first = before.wrapping_add(1);
+            (*call).position = socket::extend(state, direction, first);
+            return;
+        }
+        if ends {
             // A FIN takes a sequence number of its own.
-            if direction == RECEIVED && walk::shutdown(sk) & RCV_SHUTDOWN != 0 {
-                (*state).flags |= socket_flag::END_READ;
-                return socket::extend(state, direction, before);
-            }
-            if direction == SENT && (*state).flags & socket_flag::END_SENT != 0 {
-                return socket::extend(state, direction, before);
-            }
+            after = after.wrapping_sub(1);
         }
+        let mut begin = socket::extend(state, direction, before);
+        let end = socket::extend(state, direction, after);
+        let told = if direction == SENT {
+            (*state).position[0]
+        } else {
+            (*state).position[1]
+        };
+        if told > begin {
+            begin = told;
+        }
+        dispute(call, begin, if end > begin { end - begin } else { 0 });
+    }
+}
+
+/// The same for a socket that does not count: of calls that overlap only how much they moved is
+/// known.
+#[inline(always)]
+unsafe fn position_of_unix(call: *mut Call, state: *mut Socket) {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        let direction = (*call).direction;
+        let (_, entered) = socket::calls(state, direction);
+        let position = if direction == SENT {
+            (*state).position[0]
+        } else {
+            (*state).position[1]
+        };
+        (*call).position = position;
+        let alone = (*call).data_flags & data_flag::POSITION_DISPUTED == 0;
+        if !alone || entered as u32 != (*call).sequence.wrapping_add(1) {
+            dispute(call, position, (*call).left);
+        }
+    }
+}
+
+/// Makes a gap of it.
+#[inline(always)]
+unsafe fn dispute(call: *mut Call, position: u64, len: u64) {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        count(Counter::DisputedBytes, len);
         (*call).data_flags |= data_flag::POSITION_DISPUTED;
-        socket::extend(state, direction, after.wrapping_sub(total as u32))
+        (*call).shape = shape::NONE;
+        (*call).position = position;
+        (*call).left = len;
+    }
+}
+
+/// Times that a direction must have moved without any call, and never with one, before its
+/// connection is given up: a thread that has waited in a call since before the probes were attached
+/// can move it once.
+const UNPROBED_TIMES: u8 = 3;
+
+/// Whether the other direction only moves on a road without a probe, such as io_uring: half a
+/// conversation would look like one without answers, so none of it is told.
+#[inline(always)]
+unsafe fn is_half_unprobed(call: *mut Call, state: *mut Socket) -> bool {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        const COUNTED: u32 = socket_flag::UNIX | socket_flag::UNANSWERED | socket_flag::LEFT;
+        let sk = (*call).sk;
+        let other = if (*call).direction == SENT {
+            RECEIVED
+        } else {
+            SENT
+        };
+        let moved = socket_flag::MOVED[usize::from(other & 1)];
+        if (*state).flags & (moved | COUNTED) != 0 {
+            return false;
+        }
+        let (left, entered) = socket::calls(state, other);
+        if left != entered {
+            return false;
+        }
+        let known = (*state).position[usize::from(other & 1)];
+        let now = socket::extend(state, other, walk::sequence(sk, other));
+        let fin = u64::from(other == SENT && (*state).flags & socket_flag::END_SENT != 0);
+        if now <= known.wrapping_add(fin) {
+            return false;
+        }
+        count(Counter::UnprobedBytes, now - known);
+        (*state).position[usize::from(other & 1)] = now;
+        let times = (*state).unprobed[usize::from(other & 1)].saturating_add(1);
+        (*state).unprobed[usize::from(other & 1)] = times;
+        if times < UNPROBED_TIMES {
+            return false;
+        }
+        count(Counter::UnprobedConnections, 1);
+        give_up(state, sk, (*call).exit);
+        true
     }
 }
 
 /// A receive has returned 0.
 #[inline(always)]
-unsafe fn ended(call: *mut Call) {
+unsafe fn ended(call: *mut Call, state: *mut Socket) {
     // SAFETY: as in `exit_call`.
     unsafe {
-        let Some(state) = state_of(call) else { return };
         let sk = (*call).sk;
         // A message without room for a byte gives 0 too.
         if walk::shutdown(sk) & RCV_SHUTDOWN == 0 {
             return;
         }
-        if (*state).flags & socket_flag::POSITIONS == 0 {
+        let flags = (*state).flags;
+        if flags & socket_flag::POSITIONS == 0 {
             return;
         }
-        let after = walk::sequence(sk, RECEIVED);
-        if after == (*call).sequence.wrapping_add(1) {
-            (*state).flags |= socket_flag::END_READ;
-        }
-        let counted = u64::from((*state).flags & socket_flag::END_READ != 0);
-        let position = if (*state).flags & socket_flag::SECURED != 0 {
+        let position = if flags & socket_flag::SECURED != 0 {
             (*state).plaintext[1]
+        } else if flags & socket_flag::UNIX != 0 {
+            (*state).position[1]
         } else {
-            socket::extend(state, RECEIVED, after).wrapping_sub(counted)
+            socket::extend(state, RECEIVED, walk::sequence(sk, RECEIVED))
         };
-        if (*state).flags & (socket_flag::ANNOUNCED | socket_flag::END_TOLD)
-            == socket_flag::ANNOUNCED
-        {
-            (*state).flags |= socket_flag::END_TOLD;
+        if flags & (socket_flag::ANNOUNCED | socket_flag::END_TOLD) == socket_flag::ANNOUNCED {
+            (*state).flags = flags | socket_flag::END_TOLD;
             let now = bpf_ktime_get_ns();
             report::passed_over(state, sk, RECEIVED, socket::layer(state), now, now);
             report::end(sk, (*call).inode, RECEIVED, position, now);
@@ -456,12 +624,17 @@ unsafe fn ended(call: *mut Call) {
     }
 }
 
-/// Remembers who opened the connection.
+/// Remembers who opened the connection, whose beginning this is.
 #[inline(always)]
-fn set_role(found: Found, opener: u8) {
+pub fn set_role(found: Found, opener: u8) {
     if let Some(state) = socket::of(found) {
         // SAFETY: a value of the map of sockets.
-        unsafe { (*state).role = opener };
+        unsafe {
+            (*state).role = opener;
+            if (*state).flags & (socket_flag::UNIX | socket_flag::ANNOUNCED) == socket_flag::UNIX {
+                (*state).flags &= !socket_flag::MID_STREAM;
+            }
+        }
     }
 }
 
@@ -479,14 +652,59 @@ pub fn exit_accept(ctx: TracePointContext) -> u32 {
 
 #[tracepoint]
 pub fn enter_connect(ctx: TracePointContext) -> u32 {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let Some(found) = walk::socket_of(argument(&ctx, 0) as u32) else {
+        return 0;
+    };
+    if is_watched(tgid) {
+        // Set now: another thread may use the connection before this call has returned. A socket
+        // that never connects carries no bytes and is never announced.
+        set_role(found, role::CLIENT);
+    } else if is_agent(tgid) && walk::is_unix(found.sk) {
+        // The other end is told by its peer.
+        let _ = OWN_SOCKETS.insert(found.sk, 1u8, BPF_ANY.into());
+    }
+    0
+}
+
+/// `socketpair(family, type, protocol, descriptors)`
+#[tracepoint]
+pub fn enter_socketpair(ctx: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
     if !is_watched((thread >> 32) as u32) {
         return 0;
     }
-    if let Some(found) = walk::socket_of(argument(&ctx, 0) as u32) {
-        // Set now: another thread may use the connection before this call has returned. A socket
-        // that never connects carries no bytes and is never announced.
-        set_role(found, role::CLIENT);
+    let call = Call {
+        argument: argument(&ctx, 3),
+        call: name::SOCKETPAIR,
+        ..Call::NONE
+    };
+    if IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
+        count(Counter::InFlightFull, 1);
+    }
+    0
+}
+
+#[tracepoint]
+pub fn exit_socketpair(ctx: TracePointContext) -> u32 {
+    let thread = bpf_get_current_pid_tgid();
+    let Some(call) = IN_FLIGHT.get_ptr(thread) else {
+        return 0;
+    };
+    // SAFETY: a value of the map of calls.
+    let pair = unsafe { (*call).argument };
+    let _ = IN_FLIGHT.remove(thread);
+    if argument(&ctx, 0) != 0 {
+        return 0;
+    }
+    let Some([first, second]) = copy::user::<[u32; 2]>(pair) else {
+        return 0;
+    };
+    if let Some(found) = walk::socket_of(first) {
+        set_role(found, role::UNKNOWN);
+    }
+    if let Some(found) = walk::socket_of(second) {
+        set_role(found, role::UNKNOWN);
     }
     0
 }

@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user as probe_read_user;
 use wirespan_events::{CLASSES, Counter, Data, kind, missing};
 
 use crate::maps::{Call, count};
-use crate::{report, walk};
+use crate::report;
 
 /// Stretches of memory, or chunks of the largest class, that one program copies: the verifier counts
 /// loops. `UIO_FASTIOV` is 8, writers of many pieces use 16 to 64; some use all that the kernel
@@ -113,7 +113,7 @@ unsafe fn step<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool
                 (*call).cause = missing::FAULT;
                 return false;
             };
-            (*call).message_left = message_len(message);
+            (*call).message_left = message_len(call, message);
             (*call).iov = iov;
             (*call).iov_left = iov_left as u32;
             (*call).segment_left = 0;
@@ -275,8 +275,14 @@ unsafe fn fill(data: *mut Data, call: *mut Call, len: u64, captured: u32, cause:
 
 /// Bytes that were sent or received with one message of a vector.
 #[inline(always)]
-fn message_len(message: u64) -> u64 {
-    user::<u32>(message + MESSAGE_LEN).unwrap_or(0).into()
+unsafe fn message_len(call: *mut Call, message: u64) -> u64 {
+    // SAFETY: as in `copy`. By way of the map: of a value in a register the compiler would make two
+    // paths, one of which the verifier refuses. Where the memory is not there the helper writes 0.
+    unsafe {
+        let room = &raw mut (*call).length;
+        let _ = probe_read_user(room.cast(), 4, (message + MESSAGE_LEN) as *const c_void);
+        read_volatile(room).into()
+    }
 }
 
 /// Sets `call.left` to the bytes of all messages of its vector, of which `count` were sent or
@@ -287,9 +293,8 @@ fn message_len(message: u64) -> u64 {
 /// As for [`copy`].
 #[inline(always)]
 pub unsafe fn add_messages(call: *mut Call, count: u64) {
-    /// Where there are more, TCP's own count gives the sum. The kernel allows 1024 (`UIO_MAXIOV`);
-    /// on TCP hardly anyone uses more than a few.
-    const MOST: u64 = 128;
+    /// `UIO_MAXIOV`: the kernel takes no more.
+    const MOST: u64 = 1024;
     // SAFETY: as the caller promises.
     unsafe {
         (*call).left = 0;
@@ -304,14 +309,10 @@ pub unsafe fn add_messages(call: *mut Call, count: u64) {
             let total = read_volatile(&raw const (*call).left);
             write_volatile(
                 &raw mut (*call).left,
-                total.wrapping_add(message_len(message)),
+                total.wrapping_add(message_len(call, message)),
             );
             write_volatile(&raw mut (*call).message, message + MESSAGE_SIZE);
             write_volatile(&raw mut (*call).messages_left, left - 1);
-        }
-        if read_volatile(&raw const (*call).messages_left) != 0 {
-            let after = walk::sequence((*call).sk, (*call).direction);
-            (*call).left = after.wrapping_sub((*call).sequence).into();
         }
     }
 }

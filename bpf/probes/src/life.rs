@@ -5,15 +5,16 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
-use wirespan_events::close;
 use wirespan_events::direction::{RECEIVED, SENT};
+use wirespan_events::{Counter, close, role};
 
 use crate::globals::{is_agent, offset};
 use crate::maps::{
-    Flow, IN_FLIGHT, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, socket_flag,
+    Flow, IN_FLIGHT, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count,
+    socket_flag,
 };
-use crate::walk::{self, kernel, tcp};
-use crate::{report, socket};
+use crate::walk::{self, Found, kernel, tcp};
+use crate::{call, report, socket};
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -36,6 +37,7 @@ pub fn set_state(ctx: TracePointContext) -> u32 {
         tcp::ESTABLISHED => established(sk),
         // Both come before the FIN takes its sequence number.
         tcp::FIN_WAIT1 | tcp::LAST_ACK => finishing(sk),
+        tcp::CLOSE => leaving(sk),
         _ => {}
     }
     0
@@ -57,11 +59,25 @@ fn connecting(sk: u64) {
             }
         }
     }
+    // However it connects: bytes that are sent with the SYN need no `connect`.
+    let inode = walk::inode_of(sk);
+    if inode != 0 {
+        call::set_role(Found { sk, inode }, role::CLIENT);
+    }
 }
 
 /// The other end of an agent's connection is told by its addresses.
 #[inline(always)]
 fn established(sk: u64) {
+    if let Some(state) = SOCKETS.get_ptr_mut(sk) {
+        // SAFETY: a value of the map of sockets.
+        unsafe {
+            if (*state).flags & socket_flag::UNANSWERED != 0 {
+                (*state).origin[1] = walk::sequence(sk, RECEIVED);
+                (*state).flags &= !socket_flag::UNANSWERED;
+            }
+        }
+    }
     if OWN_SOCKETS.get_ptr(sk).is_none() {
         return;
     }
@@ -104,23 +120,44 @@ fn finishing(sk: u64) {
     }
 }
 
+/// TCP leaves the connection. What it has received may be read still; its sequence numbers are
+/// changed next when it was dissolved (`SO_LINGER` of 0, `connect` to nowhere).
+#[inline(always)]
+fn leaving(sk: u64) {
+    let Some(state) = SOCKETS.get_ptr_mut(sk) else {
+        return;
+    };
+    // SAFETY: a value of the map of sockets.
+    unsafe {
+        let flags = (*state).flags;
+        if flags & socket_flag::POSITIONS == 0 {
+            return;
+        }
+        if flags & socket_flag::END_SENT == 0 {
+            (*state).position[0] = socket::extend(state, SENT, walk::sequence(sk, SENT));
+        }
+        (*state).position[1] = socket::extend(state, RECEIVED, walk::sequence(sk, RECEIVED));
+        (*state).flags = flags | socket_flag::LEFT;
+    }
+}
+
 /// Reports the end of a socket and forgets it.
 #[inline(always)]
 pub unsafe fn gone(state: *mut Socket, sk: u64) {
+    const COUNTED: u32 = socket_flag::STAND_IN | socket_flag::UNIX | socket_flag::LEFT;
     // SAFETY: `state` is a value of the map of sockets.
     unsafe {
         let flags = (*state).flags;
         if flags & socket_flag::ANNOUNCED != 0 {
-            let sent = if flags & (socket_flag::END_SENT | socket_flag::STAND_IN) != 0 {
+            let sent = if flags & (socket_flag::END_SENT | COUNTED) != 0 {
                 (*state).position[0]
             } else {
                 socket::extend(state, 0, walk::sequence(sk, 0))
             };
-            let counted = u64::from(flags & socket_flag::END_READ != 0);
-            let received = if flags & socket_flag::STAND_IN != 0 {
+            let received = if flags & COUNTED != 0 {
                 (*state).position[1]
             } else {
-                socket::extend(state, 1, walk::sequence(sk, 1)).wrapping_sub(counted)
+                socket::extend(state, 1, walk::sequence(sk, 1))
             };
             let reason = if flags & socket_flag::RESET != 0 {
                 close::RESET
@@ -150,6 +187,103 @@ pub fn destroy_sock(ctx: TracePointContext) -> u32 {
     0
 }
 
+/// Another socket lies where this one was. A function of its own, as it is rare and long.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
+#[inline(never)]
+pub unsafe fn replaced(state: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        // What is there now has sequence numbers of its own.
+        (*state).flags |= socket_flag::LEFT;
+        gone(state, sk);
+    }
+}
+
+/// The host asks whether a socket still lives: an end can be missed, and of Unix sockets nothing
+/// tells when the last process that has it ends.
+#[inline(always)]
+pub fn verify(sk: u64) {
+    let Some(state) = SOCKETS.get_ptr_mut(sk) else {
+        return;
+    };
+    // SAFETY: a value of the map of sockets.
+    unsafe {
+        let flags = (*state).flags;
+        if flags & socket_flag::STAND_IN != 0 {
+            return;
+        }
+        // Memory of a socket that is gone still says that no file refers to it, or what another
+        // socket says that lies there now.
+        let inode = walk::inode_of(sk);
+        let orphaned = inode == 0 && flags & socket_flag::UNIX == 0;
+        if inode == (*state).inode || (orphaned && walk::state(sk) != tcp::CLOSE) {
+            return;
+        }
+        count(Counter::FoundGone, 1);
+        replaced(state, sk);
+    }
+}
+
+/// A descriptor is closed. For TCP that is not the end; a Unix socket ends with its last one.
+#[tracepoint]
+pub fn enter_close(ctx: TracePointContext) -> u32 {
+    let file = walk::file_of(call::argument(&ctx, 0) as u32);
+    let Some(found) = walk::socket_in(file) else {
+        return 0;
+    };
+    let Some(state) = SOCKETS.get_ptr_mut(found.sk) else {
+        if is_agent((bpf_get_current_pid_tgid() >> 32) as u32) {
+            let _ = OWN_SOCKETS.remove(found.sk);
+        }
+        return 0;
+    };
+    // SAFETY: a value of the map of sockets.
+    unsafe {
+        if (*state).inode == found.inode
+            && (*state).flags & socket_flag::UNIX != 0
+            && walk::is_last_reference(file)
+        {
+            gone(state, found.sk);
+        }
+    }
+    0
+}
+
+/// This end of a Unix socket says that this was all; of TCP its state tells.
+#[tracepoint]
+pub fn enter_shutdown(ctx: TracePointContext) -> u32 {
+    const SHUT_RD: u64 = 0;
+    if call::argument(&ctx, 1) == SHUT_RD {
+        return 0;
+    }
+    if let Some(found) = walk::socket_of(call::argument(&ctx, 0) as u32)
+        && let Some(state) = SOCKETS.get_ptr_mut(found.sk)
+    {
+        // SAFETY: a value of the map of sockets; the helper has no arguments.
+        unsafe {
+            let flags = (*state).flags;
+            let told = flags & socket_flag::END_SENT != 0;
+            if (*state).inode != found.inode || flags & socket_flag::UNIX == 0 || told {
+                return 0;
+            }
+            (*state).flags = flags | socket_flag::END_SENT;
+            if flags & socket_flag::ANNOUNCED != 0 {
+                let now = bpf_ktime_get_ns();
+                let position = if flags & socket_flag::SECURED != 0 {
+                    (*state).plaintext[0]
+                } else {
+                    (*state).position[0]
+                };
+                report::passed_over(state, found.sk, SENT, socket::layer(state), now, now);
+                report::end(found.sk, found.inode, SENT, position, now);
+            }
+        }
+    }
+    0
+}
+
 #[inline(always)]
 fn reset(sk: u64) {
     if let Some(state) = SOCKETS.get_ptr_mut(sk) {
@@ -174,6 +308,14 @@ pub fn send_reset(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn thread_exit(_: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
+    if let Some(call) = IN_FLIGHT.get_ptr_mut(thread) {
+        // SAFETY: a value of the map of calls.
+        unsafe {
+            if let Some(state) = call::state_of(call) {
+                socket::leave(state, (*call).direction);
+            }
+        }
+    }
     let _ = IN_FLIGHT.remove(thread);
     let _ = TLS_IN_FLIGHT.remove(thread);
     0

@@ -8,6 +8,7 @@ use aya_ebpf::btf_maps::{
 use aya_ebpf::macros::btf_map;
 use wirespan_events::config::{CONTROLS, MAX_RINGS, more::MORE_PROGRAMS};
 use wirespan_events::counter::COUNTERS as COUNTER_SLOTS;
+use wirespan_events::state::SOCKET_BYTES;
 use wirespan_events::{Counter, Verdict};
 
 /// Size of the template that the kernel wants to see; the rings that the host puts in are larger.
@@ -131,7 +132,8 @@ pub struct Call {
     pub iov_left: u32,
     /// Bytes that may still be copied.
     pub budget: u32,
-    /// `write_seq` or `copied_seq` at entry.
+    /// At entry: of TCP `write_seq` or `copied_seq`, of a Unix socket how many calls have moved this
+    /// direction before.
     pub sequence: u32,
     pub tgid: u32,
     pub tid: u32,
@@ -145,6 +147,40 @@ pub struct Call {
     /// Cause for what is not copied after the budget is used up.
     pub cause: u8,
     pub reserved: [u8; 3],
+}
+
+impl Call {
+    pub const NONE: Self = Self {
+        sk: 0,
+        inode: 0,
+        entry: 0,
+        exit: 0,
+        argument: 0,
+        iov: 0,
+        segment: 0,
+        segment_left: 0,
+        left: 0,
+        message_left: 0,
+        lost: 0,
+        position: 0,
+        skip_until: 0,
+        tls: 0,
+        message: 0,
+        messages_left: 0,
+        iov_left: 0,
+        budget: 0,
+        sequence: 0,
+        tgid: 0,
+        tid: 0,
+        data_flags: 0,
+        length: 0,
+        call: 0,
+        direction: 0,
+        layer: 0,
+        shape: shape::BUFFER,
+        cause: 0,
+        reserved: [0; 3],
+    };
 }
 
 /// How a call describes its memory.
@@ -173,6 +209,10 @@ pub struct Socket {
     /// begins and how long it is.
     pub unwanted_at: [u64; 2],
     pub unwanted: [u64; 2],
+    /// Calls that were entered, and that were left, in each direction: when they agree none is in
+    /// flight. Of the one width that there is an atomic addition for.
+    pub entered: [u64; 2],
+    pub left: [u64; 2],
     /// When it was first seen.
     pub born: u64,
     /// Sequence number of position 0, modulo 2³².
@@ -184,8 +224,12 @@ pub struct Socket {
     pub flags: u32,
     pub last_direction: u8,
     pub role: u8,
-    pub reserved: [u8; 6],
+    /// Times that a direction was found to have moved without any call.
+    pub unprobed: [u8; 2],
+    pub reserved: [u8; 4],
 }
+
+const _: () = assert!(size_of::<Socket>() == SOCKET_BYTES);
 
 /// Bits of [`Socket::flags`].
 pub mod socket_flag {
@@ -197,8 +241,8 @@ pub mod socket_flag {
     pub const SECURED: u32 = 4;
     /// `position` and `origin` are set.
     pub const POSITIONS: u32 = 8;
-    /// The peer's FIN has been read: `copied_seq` counts it.
-    pub const END_READ: u32 = 16;
+    /// A Unix socket, whose positions are counted.
+    pub const UNIX: u32 = 16;
     /// A FIN is being sent: `write_seq` counts it from here on.
     pub const END_SENT: u32 = 32;
     pub const RESET: u32 = 64;
@@ -209,10 +253,16 @@ pub mod socket_flag {
     pub const STAND_IN: u32 = 512;
     /// Hidden or not has been decided.
     pub const DECIDED: u32 = 256;
+    /// TCP has left the connection: its sequence numbers are none of this connection's any more.
+    pub const LEFT: u32 = 2048;
+    /// What is received has no origin yet: bytes were sent with the SYN.
+    pub const UNANSWERED: u32 = 4096;
+    /// A call has moved this direction: sent, and received.
+    pub const MOVED: [u32; 2] = [8192, 16384];
 }
 
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Flow {
     pub local: [u64; 2],
     pub remote: [u64; 2],

@@ -7,13 +7,15 @@ use aya_ebpf::bindings::{
     BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
 };
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ringbuf_query,
-    bpf_ringbuf_reserve, bpf_ringbuf_submit,
+    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id,
+    bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_query, bpf_ringbuf_reserve,
+    bpf_ringbuf_submit,
 };
 use wirespan_events::config::control;
 use wirespan_events::direction::SENT;
 use wirespan_events::{
-    Close, Counter, Data, End, Header, MAGIC, Open, Secured, VERSION, flag, kind, missing,
+    Close, Counter, Data, End, Header, MAGIC, Open, Secured, UNIX_NAME, UNIX_NAME_ROOM, Unix,
+    VERSION, flag, kind, missing,
 };
 
 use crate::globals::{offset, setting};
@@ -100,6 +102,9 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
             return;
         }
         let Some(ring) = ring() else { return };
+        if (*socket).flags & socket_flag::UNIX != 0 && !unix(ring, socket, sk, time) {
+            return;
+        }
         let Some(record) = reserve::<Open>(ring) else {
             count(Counter::RingFull, 1);
             return;
@@ -126,6 +131,8 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
             let local: u32 = kernel(sk + offset!(skc_rcv_saddr));
             let remote: u32 = kernel(sk + offset!(skc_daddr));
             ([local.into(), 0], [remote.into(), 0])
+        } else if (*socket).flags & socket_flag::UNIX != 0 {
+            ([0; 2], [0; 2])
         } else {
             (
                 kernel(sk + offset!(skc_v6_rcv_saddr)),
@@ -161,6 +168,48 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (*socket).flags |= socket_flag::ANNOUNCED;
         submit(record);
     }
+}
+
+/// Tells the names of a Unix socket and of its peer. False when there is no room.
+#[inline(always)]
+unsafe fn unix(ring: *mut c_void, socket: *mut Socket, sk: u64, time: u64) -> bool {
+    // SAFETY: as in `open`.
+    unsafe {
+        let Some(record) = reserve::<Unix>(ring) else {
+            count(Counter::RingFull, 1);
+            return false;
+        };
+        let inode = (*socket).inode;
+        let peer = walk::unix_peer(sk);
+        let len = size_of::<Unix>() as u32;
+        (&raw mut (*record).header).write(header(kind::UNIX, len, sk, inode, time));
+        (&raw mut (*record).peer_inode).write(walk::inode_of(peer));
+        let local = unix_name((&raw mut (*record).names[0]).cast(), sk);
+        let remote = unix_name((&raw mut (*record).names[1]).cast(), peer);
+        (&raw mut (*record).lens).write([local, remote]);
+        submit(record);
+        true
+    }
+}
+
+/// Copies the name that a Unix socket is bound to; its length, 0 where there is none.
+#[inline(always)]
+unsafe fn unix_name(room: *mut c_void, sk: u64) -> u32 {
+    /// `sun_family`, which precedes the name.
+    const FAMILY: u32 = 2;
+    let address: u64 = kernel(sk + offset!(unix_addr));
+    if sk == 0 || address == 0 {
+        return 0;
+    }
+    let len: u32 = kernel(address + offset!(unix_address_len));
+    let len = len.wrapping_sub(FAMILY) & (UNIX_NAME_ROOM as u32 - 1);
+    if len > UNIX_NAME as u32 {
+        return 0;
+    }
+    let from = address + offset!(unix_address_name) + u64::from(FAMILY);
+    // SAFETY: room for as many bytes as the mask lets through; the helper checks the address.
+    let failed = unsafe { probe_read_kernel(room, len, from as *const c_void) } != 0;
+    if failed { 0 } else { len }
 }
 
 /// Tells of what was passed over in a direction because nobody wants it, as one gap of its own: a hole

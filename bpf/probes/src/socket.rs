@@ -1,5 +1,8 @@
 //! The state of a socket: positions, first sight, whether it is hidden.
 
+use core::arch::asm;
+use core::ptr::read_volatile;
+
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
@@ -7,8 +10,10 @@ use wirespan_events::config::filter;
 use wirespan_events::{Counter, layer};
 
 use crate::globals::setting;
+use crate::life;
 use crate::maps::{
-    FILTER_CGROUPS, FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, SOCKETS, Socket, count, socket_flag,
+    FILTER_CGROUPS, FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket,
+    count, socket_flag,
 };
 use crate::walk::{self, Found, tcp};
 
@@ -22,6 +27,8 @@ pub fn of(found: Found) -> Option<*mut Socket> {
         }
         // The end of the former socket at this address was not seen.
         count(Counter::Replaced, 1);
+        // SAFETY: a value of the map of sockets.
+        unsafe { life::replaced(socket, found.sk) };
     }
     add(found, 0)
 }
@@ -29,6 +36,11 @@ pub fn of(found: Found) -> Option<*mut Socket> {
 /// Begins to follow a socket.
 #[inline(always)]
 pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
+    let mut flags = flags;
+    if flags & socket_flag::STAND_IN == 0 && walk::is_unix(found.sk) {
+        // Whether bytes have passed before cannot be known of those whose beginning was not seen.
+        flags |= socket_flag::UNIX | socket_flag::POSITIONS | socket_flag::MID_STREAM;
+    }
     let fresh = Socket {
         inode: found.inode,
         position: [0; 2],
@@ -39,18 +51,67 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         // SAFETY: a helper without arguments.
         born: unsafe { bpf_ktime_get_ns() },
         origin: [0; 2],
+        entered: [0; 2],
+        left: [0; 2],
         budget: [setting!(unknown_bytes); 2],
         turns: 0,
         flags,
         last_direction: 0,
         role: 0,
-        reserved: [0; 6],
+        unprobed: [0; 2],
+        reserved: [0; 4],
     };
     if SOCKETS.insert(found.sk, &fresh, BPF_ANY.into()).is_err() {
         count(Counter::SocketsFull, 1);
         return None;
     }
     SOCKETS.get_ptr_mut(found.sk)
+}
+
+/// A call begins that moves this direction. How many others have ended and begun before it: when
+/// these agree, it is alone so far.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn enter(socket: *mut Socket, direction: u8) {
+    // SAFETY: as the caller promises; the index is 0 or 1.
+    unsafe { increase(&raw mut (*socket).entered[usize::from(direction & 1)], 1) };
+}
+
+/// A call ends that moved this direction.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn leave(socket: *mut Socket, direction: u8) {
+    // SAFETY: as the caller promises; the index is 0 or 1.
+    unsafe { increase(&raw mut (*socket).left[usize::from(direction & 1)], 1) };
+}
+
+/// So many bytes of a socket have passed that does not count them itself.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn advance(socket: *mut Socket, direction: u8, bytes: u64) {
+    // SAFETY: as the caller promises; the index is 0 or 1.
+    unsafe {
+        increase(
+            &raw mut (*socket).position[usize::from(direction & 1)],
+            bytes,
+        )
+    };
+}
+
+/// Other CPUs may do the same at this moment.
+#[inline(always)]
+unsafe fn increase(number: *mut u64, by: u64) {
+    // SAFETY: as the callers promise. The compiler knows no atomic operation for this target; this
+    // one does not ask for the former value, which kernels before 5.12 cannot tell.
+    unsafe {
+        asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) number, in(reg) by, options(nostack));
+    }
 }
 
 /// What the records of this socket are about.
@@ -102,6 +163,36 @@ pub unsafe fn locate(socket: *mut Socket, sk: u64) {
     }
 }
 
+/// Calls of a direction that were left and entered so far; in this order, so that one which ends
+/// meanwhile is never missed.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn calls(socket: *mut Socket, direction: u8) -> (u64, u64) {
+    // SAFETY: as the caller promises; the index is 0 or 1.
+    unsafe {
+        let index = usize::from(direction & 1);
+        let left = read_volatile(&raw const (*socket).left[index]);
+        (left, read_volatile(&raw const (*socket).entered[index]))
+    }
+}
+
+/// Positions of a client that has sent bytes with its SYN: what it will receive begins with the
+/// answer to that.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn locate_unanswered(socket: *mut Socket, sk: u64, sent: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*socket).position = [0, 0];
+        (*socket).origin = [walk::sequence(sk, 0).wrapping_sub(sent as u32), 0];
+        (*socket).flags |= socket_flag::POSITIONS | socket_flag::UNANSWERED;
+    }
+}
+
 /// The 64-bit position of a sequence number near the last known position.
 ///
 /// # Safety
@@ -134,9 +225,19 @@ pub unsafe fn decide(socket: *mut Socket, sk: u64, tgid: u32) {
         if (*socket).flags & socket_flag::DECIDED != 0 {
             return;
         }
-        let flow: Flow = walk::flow(sk);
-        let mut hidden = OWN_FLOWS.get_ptr(&flow).is_some();
         let narrow: u32 = setting!(filter);
+        let unix = (*socket).flags & socket_flag::UNIX != 0;
+        // A Unix socket has no ports, and its other end is known by its address.
+        let flow: Flow = if unix {
+            Flow::default()
+        } else {
+            walk::flow(sk)
+        };
+        let mut hidden = if unix {
+            OWN_SOCKETS.get_ptr(walk::unix_peer(sk)).is_some()
+        } else {
+            OWN_FLOWS.get_ptr(&flow).is_some()
+        };
         if narrow & filter::TGID != 0 && FILTER_TGIDS.get_ptr(tgid).is_none() {
             hidden = true;
         }

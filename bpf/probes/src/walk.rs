@@ -6,6 +6,7 @@ use crate::globals::offset;
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
@@ -25,6 +26,9 @@ pub mod tcp {
 /// `RCV_SHUTDOWN` of `sk_shutdown`: nothing more will be received.
 pub const RCV_SHUTDOWN: u8 = 1;
 
+/// Bit of `sk_flags` (`SOCK_DONE`): the peer's FIN is here.
+const PEER_IS_DONE: u64 = 1 << 1;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     pub sk: u64,
@@ -38,19 +42,43 @@ pub fn kernel<T: Copy + Default>(address: u64) -> T {
     unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
 }
 
-/// The TCP socket behind a file descriptor of the current task.
+/// The file behind a descriptor of the current task; 0 where there is none.
 #[inline(always)]
-pub fn socket_of(fd: u32) -> Option<Found> {
+pub fn file_of(fd: u32) -> u64 {
     // SAFETY: a helper without arguments.
     let task = unsafe { bpf_get_current_task() };
     let files: u64 = kernel(task + offset!(task_files));
     let table: u64 = kernel(files + offset!(files_fdt));
     let slots: u32 = kernel(table + offset!(fdt_max_fds));
     if fd >= slots {
-        return None;
+        return 0;
     }
     let array: u64 = kernel(table + offset!(fdt_fd));
-    let file: u64 = kernel(array + u64::from(fd) * 8);
+    kernel(array + u64::from(fd) * 8)
+}
+
+/// Whether nothing else refers to this file.
+#[inline(always)]
+pub fn is_last_reference(file: u64) -> bool {
+    let counted_from_one: u64 = kernel(file + offset!(file_count));
+    let counted_from_zero: i64 = kernel(file + offset!(file_ref));
+    // Of the two there is only one; where neither is, both read as 0.
+    if offset!(file_count) != u64::from(u32::MAX) {
+        counted_from_one == 1
+    } else {
+        offset!(file_ref) != u64::from(u32::MAX) && counted_from_zero == 0
+    }
+}
+
+/// The stream socket, of TCP or of this host, behind a file descriptor of the current task.
+#[inline(always)]
+pub fn socket_of(fd: u32) -> Option<Found> {
+    socket_in(file_of(fd))
+}
+
+/// The same, behind a file.
+#[inline(always)]
+pub fn socket_in(file: u64) -> Option<Found> {
     if file == 0 {
         return None;
     }
@@ -64,13 +92,17 @@ pub fn socket_of(fd: u32) -> Option<Found> {
     if sk == 0 {
         return None;
     }
-    let family: u16 = kernel(sk + offset!(skc_family));
-    if family != AF_INET && family != AF_INET6 {
+    let kind: u16 = kernel(sk + offset!(sock_type));
+    if kind != SOCK_STREAM {
         return None;
     }
-    let kind: u16 = kernel(sk + offset!(sock_type));
-    let protocol: u16 = kernel(sk + offset!(sock_protocol));
-    if kind != SOCK_STREAM || protocol != IPPROTO_TCP {
+    let family: u16 = kernel(sk + offset!(skc_family));
+    if family == AF_INET || family == AF_INET6 {
+        let protocol: u16 = kernel(sk + offset!(sock_protocol));
+        if protocol != IPPROTO_TCP {
+            return None;
+        }
+    } else if family != AF_UNIX {
         return None;
     }
     Some(Found {
@@ -106,14 +138,52 @@ pub fn is_ktls(sk: u64) -> bool {
     name == u32::from_ne_bytes(*b"tls\0")
 }
 
-/// Sequence number of the next byte that a send adds (0) or a receive takes (1).
+#[inline(always)]
+pub fn is_unix(sk: u64) -> bool {
+    kernel::<u16>(sk + offset!(skc_family)) == AF_UNIX
+}
+
+/// The socket at the other end of a Unix socket; 0 where there is none.
+#[inline(always)]
+pub fn unix_peer(sk: u64) -> u64 {
+    kernel(sk + offset!(unix_peer))
+}
+
+/// Inode of a socket that a file refers to; 0 for one that no file does.
+#[inline(always)]
+pub fn inode_of(sk: u64) -> u64 {
+    let socket: u64 = kernel(sk + offset!(sock_socket));
+    if socket == 0 {
+        return 0;
+    }
+    kernel(socket + offset!(socket_to_inode) + offset!(inode_ino))
+}
+
+/// Sequence number of the next byte that a send adds (0; or of the FIN behind the last) or a receive
+/// takes (1; a FIN is none).
 #[inline(always)]
 pub fn sequence(sk: u64, direction: u8) -> u32 {
     if direction == 0 {
         kernel(sk + offset!(tcp_write_seq))
     } else {
-        kernel(sk + offset!(tcp_copied_seq))
+        let copied: u32 = kernel(sk + offset!(tcp_copied_seq));
+        if is_peer_done(sk) && copied == kernel(sk + offset!(tcp_rcv_nxt)) {
+            copied.wrapping_sub(1)
+        } else {
+            copied
+        }
     }
+}
+
+/// Whether the byte at this sequence number was sent out of band: it is not read with the others.
+#[inline(always)]
+pub fn is_urgent(sk: u64, sequence: u32) -> bool {
+    kernel::<u32>(sk + offset!(tcp_urg_seq)) == sequence
+}
+
+#[inline(always)]
+fn is_peer_done(sk: u64) -> bool {
+    kernel::<u64>(sk + offset!(sock_flags)) & PEER_IS_DONE != 0
 }
 
 /// Bytes that were handed to the socket so far. The SYN and the FIN do not count in `bytes_sent`.
@@ -131,9 +201,9 @@ pub fn bytes_written(sk: u64) -> u64 {
 #[inline(always)]
 pub fn bytes_read(sk: u64) -> u64 {
     let next: u32 = kernel(sk + offset!(tcp_rcv_nxt));
-    let copied: u32 = kernel(sk + offset!(tcp_copied_seq));
+    // A FIN counts as received.
     let received: u64 = kernel(sk + offset!(tcp_bytes_received));
-    received.wrapping_sub(u64::from(next.wrapping_sub(copied)))
+    received.wrapping_sub(u64::from(next.wrapping_sub(sequence(sk, 1))))
 }
 
 /// The addresses of a socket; IPv4 ones as IPv4-mapped IPv6 addresses, so that a dual-stack end

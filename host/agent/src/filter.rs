@@ -68,6 +68,8 @@ impl Filter {
                 }
                 admitted
             }
+            // They belong to what follows.
+            SocketEvent::Unix(_) => true,
             SocketEvent::Close(close) => !self.left_out.remove(&close.key),
             SocketEvent::Data(_)
             | SocketEvent::Secured(_)

@@ -120,6 +120,19 @@ pub struct Open {
     pub network_namespace: u32,
 }
 
+/// Names of a Unix socket, which belong to the [`Open`] of the same key that follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnixNames {
+    pub key: ConnectionKey,
+    pub time: Nanos,
+    /// What this end is bound to: a path, or `@` and an abstract name. Of an end that has connected
+    /// there is usually none, and that of one that was accepted is its listener's.
+    pub local: Option<String>,
+    pub remote: Option<String>,
+    /// Inode of the socket at the other end; 0 where it is not known.
+    pub peer: u64,
+}
+
 /// Bytes that passed in one direction. The next `bytes.len()` of `len` were copied, the rest was
 /// not: `bytes` is the front of the stretch `position .. position + len`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +240,7 @@ pub enum SocketEvent {
     Confirmed(Confirmed),
     End(End),
     Close(Close),
+    Unix(Box<UnixNames>),
 }
 
 impl SocketEvent {
@@ -236,6 +250,7 @@ impl SocketEvent {
         Some(match self {
             Self::Process(_) => return None,
             Self::Open(open) => open.key,
+            Self::Unix(names) => names.key,
             Self::Data(data) => data.key,
             Self::Secured(secured) => secured.key,
             Self::Confirmed(confirmed) => confirmed.key,

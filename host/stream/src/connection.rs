@@ -93,6 +93,7 @@ impl Connection {
             id,
             opened: time,
             transport: Transport::Unknown,
+            names: None,
             local: None,
             remote: None,
             role: None,

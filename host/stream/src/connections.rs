@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use wirespan_capture::{Open, Process, ProcessKey, SocketEvent};
+use wirespan_capture::{Open, Process, ProcessKey, SocketEvent, UnixNames};
 
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::event::{ConnectionInfo, ConnectionKey, GapCause, Nanos, StreamClose, StreamEvent};
 use crate::half::Emit;
-use crate::limits::{CLOSED_KEYS, Limits, nanos};
+use crate::limits::{CLOSED_KEYS, Limits, NAMES, nanos};
 
 /// Of a full table, this part is forgotten at once: finding the least recently used costs a scan.
 const EVICTED_PART: usize = 16;
@@ -30,6 +30,8 @@ pub struct Connections {
     /// Connections that wait for something, by the time at which they stop waiting.
     deadlines: BTreeSet<(Nanos, ConnectionKey)>,
     processes: HashMap<ProcessKey, (Arc<Process>, u64)>,
+    /// Of Unix sockets that are about to open.
+    names: FxHashMap<ConnectionKey, Arc<UnixNames>>,
     closed: FxHashSet<ConnectionKey>,
     closed_order: VecDeque<ConnectionKey>,
     counters: Counters,
@@ -68,6 +70,12 @@ impl Connections {
         self.uses = self.uses.saturating_add(1);
         match event {
             SocketEvent::Process(process) => self.remember(process),
+            SocketEvent::Unix(names) => {
+                if self.names.len() >= NAMES {
+                    self.names.clear();
+                }
+                self.names.insert(names.key, Arc::from(names));
+            }
             SocketEvent::Open(open) => self.open(&open, out),
             SocketEvent::Data(data) => {
                 let (key, time, len) = (data.key, data.time(), data.len);
@@ -213,6 +221,7 @@ impl Connections {
             id,
             opened: open.time,
             transport: open.transport,
+            names: self.names.remove(&open.key),
             local: open.local,
             remote: open.remote,
             role: open.role,

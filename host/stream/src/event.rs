@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 pub use wirespan_capture::{
-    CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport,
+    CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport, UnixNames,
 };
 
 /// Who is on this connection; fixed when it opens.
@@ -16,6 +16,8 @@ pub struct ConnectionInfo {
     pub id: u64,
     pub opened: Nanos,
     pub transport: Transport,
+    /// Of a Unix socket.
+    pub names: Option<Arc<UnixNames>>,
     pub local: Option<SocketAddr>,
     pub remote: Option<SocketAddr>,
     pub role: Option<Role>,

@@ -25,6 +25,9 @@ pub const PROCESSES: usize = 32_768;
 /// Keys of closed connections that are remembered, so that a straggler does not open one again.
 pub const CLOSED_KEYS: usize = 4_096;
 
+/// Names of Unix sockets whose opening event has not come: it follows at once, unless it was lost.
+pub const NAMES: usize = 1_024;
+
 /// How long after what came behind it a missing stretch may still come, in capture time beyond the
 /// source's watermark: two threads that write to one socket get their positions in the order of the
 /// socket's lock, not of their entry times.

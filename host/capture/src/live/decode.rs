@@ -12,10 +12,11 @@ use super::recent::RecentSet;
 use super::unbound::{Fate, Unbound};
 use crate::event::{
     Close, CloseReason, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos, Open, Process,
-    ProcessKey, Role, Secured, SocketEvent, Transport,
+    ProcessKey, Role, Secured, SocketEvent, Transport, UnixNames,
 };
 use crate::process::{ProcessHint, ProcessTable, round_started};
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// Processes whose description has been handed out; beyond that all are handed out again, which
@@ -45,11 +46,12 @@ struct Pending {
 impl Pending {
     fn new(event: SocketEvent) -> Self {
         let (rank, position) = match &event {
-            SocketEvent::Process(_) | SocketEvent::Open(_) => (0, 0),
-            SocketEvent::Secured(_) => (1, 0),
-            SocketEvent::Data(data) => (2, data.position),
-            SocketEvent::End(end) => (3, end.position.unwrap_or(0)),
-            SocketEvent::Confirmed(_) | SocketEvent::Close(_) => (4, 0),
+            SocketEvent::Process(_) | SocketEvent::Unix(_) => (0, 0),
+            SocketEvent::Open(_) => (1, 0),
+            SocketEvent::Secured(_) => (2, 0),
+            SocketEvent::Data(data) => (3, data.position),
+            SocketEvent::End(end) => (4, end.position.unwrap_or(0)),
+            SocketEvent::Confirmed(_) | SocketEvent::Close(_) => (5, 0),
         };
         let time = time(&event);
         Self {
@@ -108,6 +110,7 @@ impl Decoder {
 
     fn record(&mut self, record: &Record<'_>) {
         let event = match record {
+            Record::Unix(unix) => SocketEvent::Unix(Box::new(decode_unix(unix))),
             Record::Open(open) => SocketEvent::Open(Box::new(self.open(open))),
             Record::Secured(secured) => {
                 let flags = secured.flags;
@@ -220,10 +223,10 @@ impl Decoder {
             key: key(&open.header),
             time: open.header.time,
             // What stands for a TLS object has no family.
-            transport: if open.family == 0 {
-                Transport::Unknown
-            } else {
-                Transport::Tcp
+            transport: match open.family {
+                0 => Transport::Unknown,
+                AF_UNIX => Transport::Unix,
+                _ => Transport::Tcp,
             },
             local: address(open.family, &open.local, open.local_port),
             remote: address(open.family, &open.remote, open.remote_port),
@@ -307,7 +310,9 @@ impl Decoder {
         events.reserve(count);
         for Pending { event, .. } in self.pending.drain(..count) {
             let passes = match &event {
-                SocketEvent::Process(_) => true,
+                SocketEvent::Process(_) | SocketEvent::Unix(_) => true,
+                // Threads that use a new socket at the same moment each announce it.
+                SocketEvent::Open(open) if self.open.contains(&open.key) => continue,
                 SocketEvent::Open(open) => {
                     add(&self.counters.connections, 1);
                     self.open.insert(open.key);
@@ -346,6 +351,7 @@ fn time(event: &SocketEvent) -> Nanos {
     match event {
         SocketEvent::Process(_) => 0,
         SocketEvent::Open(open) => open.time,
+        SocketEvent::Unix(names) => names.time,
         SocketEvent::Data(data) => data.time(),
         SocketEvent::Secured(secured) => secured.time,
         SocketEvent::Confirmed(confirmed) => confirmed.time,
@@ -408,6 +414,32 @@ fn decode_secured(secured: &wirespan_events::Secured) -> Secured {
     }
 }
 
+fn decode_unix(unix: &wirespan_events::Unix) -> UnixNames {
+    let [local, remote] = [0, 1].map(|end| {
+        let len = *unix.lens.get(end)?;
+        unix_name(unix.names.get(end)?.get(..usize::try_from(len).ok()?)?)
+    });
+    UnixNames {
+        key: key(&unix.header),
+        time: unix.header.time,
+        local,
+        remote,
+        peer: unix.peer_inode,
+    }
+}
+
+/// As `ss` and others write it: `@` stands for the zero byte before an abstract name.
+fn unix_name(bytes: &[u8]) -> Option<String> {
+    match bytes {
+        [] => None,
+        [0, name @ ..] => Some(format!("@{}", String::from_utf8_lossy(name))),
+        path => {
+            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+            Some(String::from_utf8_lossy(path).into_owned())
+        }
+    }
+}
+
 fn decode_end(end: &wirespan_events::End) -> End {
     End {
         key: key(&end.header),
@@ -422,10 +454,10 @@ fn decode_close(close: &wirespan_events::Close) -> Close {
     Close {
         key: key(&close.header),
         time: close.header.time,
-        reason: if close.reason == wirespan_events::close::RESET {
-            CloseReason::Reset
-        } else {
-            CloseReason::Finished
+        reason: match close.reason {
+            wirespan_events::close::RESET => CloseReason::Reset,
+            wirespan_events::close::UNOBSERVED => CloseReason::CutOff,
+            _ => CloseReason::Finished,
         },
         positions: if known {
             close.positions.map(Some)

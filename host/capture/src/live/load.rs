@@ -14,6 +14,7 @@ use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{Attachment, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
+use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::tracefs::Tracefs;
 use super::verdicts::LiveVerdicts;
@@ -37,6 +38,7 @@ pub(super) struct Loaded {
     pub(super) tls: bool,
     pub(super) tls_since: Array<MapData, u64>,
     pub(super) verdicts: LiveVerdicts,
+    pub(super) sockets: Sockets,
     pub(super) counters: LiveCounters,
     pub(super) report: LiveReport,
 }
@@ -103,6 +105,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let tls_since: Array<MapData, u64> = take(&mut ebpf, "TLS_SINCE")?;
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
+    let sockets: Sockets = take(&mut ebpf, "SOCKETS")?;
     let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
     let mut report = LiveReport {
         sets: Vec::new(),
@@ -128,6 +131,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         tls,
         tls_since,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
+        sockets,
         counters: LiveCounters {
             kernel: Arc::new(kernel),
             host,
@@ -254,9 +258,14 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         fdt_fd: get("OFF_FDT_FD"),
         file_inode: get("OFF_FILE_INODE"),
         file_private_data: get("OFF_FILE_PRIVATE"),
+        file_count: get("OFF_FILE_COUNT"),
+        file_ref: get("OFF_FILE_REF"),
         inode_mode: get("OFF_INODE_MODE"),
         inode_ino: get("OFF_INODE_INO"),
         socket_sk: get("OFF_SOCKET_SK"),
+        socket_to_inode: get("OFF_SOCKET_TO_INODE"),
+        sock_socket: get("OFF_SOCK_SOCKET"),
+        sock_flags: get("OFF_SOCK_FLAGS"),
         sock_type: get("OFF_SOCK_TYPE"),
         sock_protocol: get("OFF_SOCK_PROTOCOL"),
         sock_shutdown: get("OFF_SOCK_SHUTDOWN"),
@@ -279,6 +288,11 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         tcp_bytes_received: get("OFF_TCP_BYTES_RECEIVED"),
         icsk_ulp_ops: get("OFF_ICSK_ULP_OPS"),
         ulp_name: get("OFF_ULP_NAME"),
+        tcp_urg_seq: get("OFF_TCP_URG_SEQ"),
+        unix_peer: get("OFF_UNIX_PEER"),
+        unix_addr: get("OFF_UNIX_ADDR"),
+        unix_address_len: get("OFF_UNIX_ADDRESS_LEN"),
+        unix_address_name: get("OFF_UNIX_ADDRESS_NAME"),
         set_state_skaddr: get("OFF_EVENT_STATE_SKADDR"),
         set_state_oldstate: get("OFF_EVENT_STATE_OLD"),
         set_state_newstate: get("OFF_EVENT_STATE_NEW"),

@@ -23,6 +23,7 @@ pub mod offsets;
 mod placement;
 mod probes;
 mod recent;
+mod reconcile;
 mod ring;
 pub mod source;
 pub mod tls;

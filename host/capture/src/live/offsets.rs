@@ -80,6 +80,10 @@ const MEMBERS: &[Wanted] = &[
     required("OFF_FDT_MAX_FDS", "fdtable", &["max_fds"], 4),
     required("OFF_FILE_INODE", "file", &["f_inode"], POINTER),
     required("OFF_FILE_PRIVATE", "file", &["private_data"], POINTER),
+    // The second since 6.13, where it counts from 0. Without either, the end of a Unix socket is
+    // found out a little later.
+    optional("OFF_FILE_COUNT", "file", &["f_count"], 8),
+    optional("OFF_FILE_REF", "file", &["f_ref"], 8),
     required("OFF_INODE_MODE", "inode", &["i_mode"], 2),
     required("OFF_INODE_INO", "inode", &["i_ino"], 8),
     // From the file to the socket, and back from the socket.
@@ -122,6 +126,7 @@ const MEMBERS: &[Wanted] = &[
     // Bit fields before 5.6.
     required("OFF_SOCK_TYPE", "sock", &["sk_type"], 2),
     required("OFF_SOCK_PROTOCOL", "sock", &["sk_protocol"], 2),
+    required("OFF_SOCK_FLAGS", "sock", &["__sk_common.skc_flags"], 8),
     // Without it the end of what a peer sends is not seen.
     optional("OFF_SOCK_SHUTDOWN", "sock", &["sk_shutdown"], 1),
     // TCP's own positions.
@@ -140,8 +145,17 @@ const MEMBERS: &[Wanted] = &[
         POINTER,
     ),
     optional("OFF_ULP_NAME", "tcp_ulp_ops", &["name"], 16),
+    // Without it what is read behind a byte out of band is a gap.
+    optional("OFF_TCP_URG_SEQ", "tcp_sock", &["urg_seq"], 4),
+    // Without these Unix sockets have no names.
     optional("OFF_UNIX_PEER", "unix_sock", &["peer"], POINTER),
+    optional("OFF_UNIX_ADDR", "unix_sock", &["addr"], POINTER),
+    optional("OFF_UNIX_ADDRESS_LEN", "unix_address", &["len"], 4),
+    optional("OFF_UNIX_ADDRESS_NAME", "unix_address", &["name"], 0),
 ];
+
+/// Of these every kernel has one.
+const EITHER: [&str; 2] = ["OFF_FILE_COUNT", "OFF_FILE_REF"];
 
 /// A struct's member found by another's: the inode lies beside the socket in `struct socket_alloc`.
 const SOCKET_TO_INODE: &str = "OFF_SOCKET_TO_INODE";
@@ -253,6 +267,11 @@ impl Offsets {
             }
         }
         offsets.push(SOCKET_TO_INODE, socket_to_inode(btf));
+        if EITHER.iter().any(|name| offsets.get(name).is_some()) {
+            offsets
+                .missing
+                .retain(|missing| !EITHER.contains(&missing.global));
+        }
         Ok(offsets)
     }
 
@@ -360,7 +379,8 @@ mod tests {
         assert_eq!(offsets.get("OFF_SOCK_FAMILY"), Some(16));
         assert_eq!(offsets.get("OFF_EVENT_STATE_SKADDR"), Some(8));
         assert_eq!(offsets.get("OFF_NOTHING"), None);
-        let plausible = offsets.values.iter().all(|&(_, value)| value < 64 << 10);
+        let plausible = |&(name, value): &(&str, u32)| value < 64 << 10 || EITHER.contains(&name);
+        let plausible = offsets.values.iter().all(plausible);
         assert!(plausible, "{:?}", offsets.values);
     }
 

@@ -118,10 +118,44 @@ pub(super) const SETS: &[Set] = &[
         "sys_enter_connect",
         "who opened a connection"
     ),
+    Set {
+        name: "socketpair",
+        without: "whether a pair of Unix sockets is new",
+        carries_bytes: false,
+        attachments: &[
+            Attachment {
+                program: "exit_socketpair",
+                category: "syscalls",
+                event: "sys_exit_socketpair",
+            },
+            Attachment {
+                program: "enter_socketpair",
+                category: "syscalls",
+                event: "sys_enter_socketpair",
+            },
+        ],
+    },
+    single!(
+        "close",
+        "enter_close",
+        "syscalls",
+        "sys_enter_close",
+        "the end of Unix sockets at once; it is found out within seconds"
+    ),
+    single!(
+        "shutdown",
+        "enter_shutdown",
+        "syscalls",
+        "sys_enter_shutdown",
+        "that one end of a Unix socket has sent all"
+    ),
     call!("read", "enter_read"),
     call!("write", "enter_write"),
     call!("readv", "enter_readv"),
     call!("writev", "enter_writev"),
+    // With an offset of -1 they do what those without do; with any other a socket refuses them.
+    call!("preadv2", "enter_readv"),
+    call!("pwritev2", "enter_writev"),
     call!("sendto", "enter_sendto"),
     call!("recvfrom", "enter_recvfrom"),
     call!("sendmsg", "enter_sendmsg"),

@@ -13,6 +13,7 @@ use super::config::{LiveConfig, LiveReport};
 use super::counters::LiveCounters;
 use super::decode::Decoder;
 use super::load::{self, Loaded};
+use super::reconcile::Reconciler;
 use super::ring::{Drained, Ring};
 use super::tls_probes::TlsProbes;
 use super::verdicts::LiveVerdicts;
@@ -43,7 +44,8 @@ enum Attached {
 ///
 /// Everything is detached when it is dropped.
 pub struct LiveSource {
-    // First, so that the probes are gone before the rings are.
+    _reconciler: Reconciler,
+    // Before the rings, so that the probes are gone before these are.
     _attached: Attached,
     rings: Vec<Ring>,
     control: Array<MapData, u32>,
@@ -84,9 +86,11 @@ impl LiveSource {
             tls,
             tls_since,
             verdicts,
+            sockets,
             counters,
             report,
         } = load::load(config)?;
+        let reconciler = Reconciler::start(sockets)?;
         let attached = if tls {
             let host = Arc::clone(&counters.host);
             Attached::Watched(TlsProbes::start(ebpf, tls_since, host)?)
@@ -105,6 +109,7 @@ impl LiveSource {
             })
             .collect();
         let source = Self {
+            _reconciler: reconciler,
             _attached: attached,
             rings,
             control,

@@ -176,7 +176,8 @@ impl PcapngWriter {
                 }
             }
             // Only packets have it.
-            SocketEvent::Confirmed(_) => {}
+            // Names of Unix sockets have no place in packets.
+            SocketEvent::Confirmed(_) | SocketEvent::Unix(_) => {}
         }
     }
 

@@ -134,6 +134,7 @@ impl Bench {
             id,
             opened: time,
             transport: Transport::Tcp,
+            names: None,
             local: Some("127.0.0.1:80".parse().unwrap()),
             remote: Some("127.0.0.1:40000".parse().unwrap()),
             role,

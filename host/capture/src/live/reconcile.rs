@@ -1,0 +1,89 @@
+//! Finds sockets whose end the probes have missed.
+//!
+//! A trace point's program is skipped when it interrupts another program on its CPU, and of a Unix
+//! socket nothing tells when the last process that has it ends. So the kernel side is asked from time
+//! to time whether each socket that it follows still lives; one that does not is closed then.
+
+#![expect(
+    unsafe_code,
+    reason = "a call with arguments that make it a question to the kernel side"
+)]
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aya::maps::{HashMap, MapData};
+use wirespan_events::config::ASK_SPLICE_LENGTH;
+use wirespan_events::state::SOCKET_BYTES;
+
+use crate::error::CaptureError;
+
+/// The sockets that are followed; only their addresses are looked at.
+pub(super) type Sockets = HashMap<MapData, u64, [u8; SOCKET_BYTES]>;
+
+/// At the soonest after the last time.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// At the latest.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+/// A round takes at most one part in so many of a CPU's time: the more sockets, the rarer.
+const SHARE: u32 = 1000;
+/// Sockets asked for in one round: more than there can be, should the map change while it is walked.
+const MAX_SOCKETS: usize = 1 << 20;
+
+/// A thread that asks; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reconciler {
+    pub(super) fn start(sockets: Sockets) -> Result<Self, CaptureError> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("reconcile".to_owned())
+            .spawn(move || {
+                let mut wait = INTERVAL;
+                while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                    let begun = processor_time();
+                    // An error ends the walk: the map has changed under it, the next round has all.
+                    for socket in sockets.keys().take(MAX_SOCKETS).map_while(Result::ok) {
+                        ask(socket);
+                    }
+                    let taken = processor_time().saturating_sub(begun);
+                    wait = taken.saturating_mul(SHARE).clamp(INTERVAL, MAX_INTERVAL);
+                }
+            })
+            .map_err(|source| CaptureError::Kernel {
+                what: "sockets cannot be watched for their end".to_owned(),
+                reason: source.to_string(),
+                remedy: "raise the limit of threads of this process".to_owned(),
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What this thread has used of a CPU.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// The call fails, for it has no descriptors; the program at its entry has answered by then.
+fn ask(socket: u64) {
+    // SAFETY: the descriptors are refused before anything else is looked at.
+    unsafe { libc::syscall(libc::SYS_splice, -1, socket, -1, 0, ASK_SPLICE_LENGTH, 0) };
+}
