@@ -53,7 +53,8 @@ the clients have been gone for some seconds.\n\n",
     let [without, with] = idle.cpu.map(|part| part * 100.0);
     write!(
         text,
-        "\nMaps that are not among the first three keep what was used last, up to a limit.\n\n\
+        "\n`SOCKETS` has the sockets of other programs on the machine too, so that they can be left out. Maps that \
+are not among the first three keep what was used last, up to a limit.\n\n\
 Bytes that passed: {:.0}, of which the kernel side cannot tell what became of {:.0}. Spans: {:.0}.\n\n\
 ## Idle\n\n\
 {} connections that had one exchange each and are idle take {more} KiB more than none \

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use wirespan_tests::soak::{self, EXACT_MAPS, Outcome, Plan};
+use wirespan_tests::soak::{self, Outcome, Plan};
 
 const DEFAULT_MINUTES: u64 = 20;
 
@@ -61,11 +61,7 @@ fn faults(outcome: &Outcome) -> Vec<String> {
             before.memory_kib, after.memory_kib
         ));
     }
-    for map in EXACT_MAPS {
-        if after.entries_of(map) > before.entries_of(map) {
-            faults.push(format!("{map} keeps {} entries", after.entries_of(map)));
-        }
-    }
+    faults.extend(soak::kept(before, after));
     if after.probes != before.probes {
         faults.push(format!("{} probes became {}", before.probes, after.probes));
     }
