@@ -825,13 +825,13 @@ fn networks_in_tunnels_with_different_keys_are_apart() {
         talk
     };
     let talks = [talk(b"GET /red", b"200"), talk(b"GET /blue", b"404")];
-    let read_all = |wrap: &dyn Fn(usize, bool, &[u8]) -> Vec<u8>| {
+    type Place<'a> = &'a dyn Fn(usize, &[u8]) -> Vec<u8>;
+    let read_all = |wrap: Place<'_>| {
         let mut packets = Vec::new();
         for index in 0..talks[0].packets.len() {
             for (network, talk) in talks.iter().enumerate() {
                 let packet = &talk.packets[index];
-                let from_client = packet.bytes[12..16] == [10, 0, 0, 1];
-                let bytes = wrap(network, from_client, &packet.bytes);
+                let bytes = wrap(network, &packet.bytes);
                 packets.push(Packet {
                     len: bytes.len(),
                     bytes,
@@ -851,11 +851,11 @@ fn networks_in_tunnels_with_different_keys_are_apart() {
         ("GET /blue$".to_owned(), "404$".to_owned()),
     ];
     for (name, wrap) in wraps {
-        let found = read_all(&|network, _, packet| wrap(network as u8 + 1, packet));
+        let found = read_all(&|network, packet| wrap(network as u8 + 1, packet));
         assert_eq!(found, apart, "{name}");
     }
     // Tunnels in a tunnel.
-    let found = read_all(&|network, _, packet| {
+    let found = read_all(&|network, packet| {
         let inner = gre(network as u8 + 1, packet);
         vxlan(7, &inner[14..])
     });
