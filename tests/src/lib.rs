@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod certificate;
 pub mod client;
+pub mod crowd;
 pub mod curl;
 pub mod expect;
 pub mod http2;

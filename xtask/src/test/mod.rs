@@ -3,6 +3,7 @@
 mod binary;
 mod cases;
 mod fixture;
+mod openssl;
 mod outcome;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ pub(crate) fn run(
     build::run(workspace, terminal)?;
     terminal.title("test");
     fixture::build(workspace, terminal)?;
+    openssl::prepare(workspace, terminal);
     let mut binaries = binary::build(workspace, terminal)?;
     // Quick ones first: who broke something there need not wait for the servers.
     binaries.sort_by_key(TestBinary::is_serial);

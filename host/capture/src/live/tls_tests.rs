@@ -327,3 +327,30 @@ fn names_of_libraries_are_told_from_others() {
         assert_eq!(library::is_tls_name(name.as_bytes()), expected, "{name}");
     }
 }
+
+/// What shows one half of each conversation would be told as such, again and again.
+#[test]
+fn a_library_with_half_of_the_functions_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(system_libssl()).unwrap();
+    for (names, reason) in [
+        (["SSL_read", "SSL_read_ex"], "it has no symbol of a function that reads"),
+        (["SSL_write", "SSL_write_ex"], "it has no symbol of a function that writes"),
+        (["SSL_free", "SSL_free"], "it has no symbol of the function that ends a TLS object"),
+    ] {
+        let mut half = whole.clone();
+        for name in names {
+            let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+            let at = half.windows(wanted.len()).position(|part| part == wanted);
+            if let Some(at) = at {
+                half[at + 1] = b'X';
+            }
+        }
+        let path = directory.path().join("libssl.so.3");
+        std::fs::write(&path, half).unwrap();
+        match library::open_installed(&path) {
+            Err(library::OpenError::Refused(why)) => assert_eq!(why, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -4,6 +4,8 @@
 mod bytes;
 mod ends;
 mod filters;
+mod kernel_tls;
+mod libraries;
 mod memory;
 mod own;
 mod script;

@@ -1,6 +1,7 @@
 //! A Python program whose TLS is observed.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
@@ -13,11 +14,18 @@ pub(crate) struct Script {
     child: Child,
     output: BufReader<ChildStdout>,
     pub(crate) port: u16,
-    _certificate: TempDir,
+    _certificate: Certificate,
 }
 
-impl Script {
-    pub(crate) fn start(source: &str) -> Self {
+/// A self-signed certificate.
+pub(crate) struct Certificate {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    _directory: TempDir,
+}
+
+impl Certificate {
+    pub(crate) fn make() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (certificate, key) = (
             directory.path().join("c.pem"),
@@ -35,13 +43,24 @@ impl Script {
             .status()
             .unwrap();
         assert!(made.success());
+        Self {
+            certificate,
+            key,
+            _directory: directory,
+        }
+    }
+}
+
+impl Script {
+    pub(crate) fn start(source: &str) -> Self {
+        let certificate = Certificate::make();
         let listener = Bench::listen();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let mut child = Command::new("/usr/bin/python3")
             .args(["-c", source, &port.to_string()])
-            .arg(&certificate)
-            .arg(&key)
+            .arg(&certificate.certificate)
+            .arg(&certificate.key)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -51,7 +70,7 @@ impl Script {
             child,
             output,
             port,
-            _certificate: directory,
+            _certificate: certificate,
         };
         script.hear("ready");
         script
