@@ -334,9 +334,18 @@ fn a_library_with_half_of_the_functions_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let whole = std::fs::read(system_libssl()).unwrap();
     for (names, reason) in [
-        (["SSL_read", "SSL_read_ex"], "it has no symbol of a function that reads"),
-        (["SSL_write", "SSL_write_ex"], "it has no symbol of a function that writes"),
-        (["SSL_free", "SSL_free"], "it has no symbol of the function that ends a TLS object"),
+        (
+            ["SSL_read", "SSL_read_ex"],
+            "it has no symbol of a function that reads",
+        ),
+        (
+            ["SSL_write", "SSL_write_ex"],
+            "it has no symbol of a function that writes",
+        ),
+        (
+            ["SSL_free", "SSL_free"],
+            "it has no symbol of the function that ends a TLS object",
+        ),
     ] {
         let mut half = whole.clone();
         for name in names {

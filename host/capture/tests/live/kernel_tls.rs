@@ -43,7 +43,7 @@ def serve():
     lib.SSL_free(end)
     raw.close()
 
-thread = threading.Thread(target=serve)
+thread = threading.Thread(target=serve, daemon=True)
 thread.start()
 print('ready', flush=True)
 sys.stdin.readline()

@@ -86,7 +86,9 @@ asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 asking.check_hostname = False
 asking.verify_mode = ssl.CERT_NONE
 listener = socket.create_server(('127.0.0.1', port))
-LARGE = bytes(i * 11 % 253 for i in range(3_000_000))
+# So that much less fits than is sent.
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+LARGE = bytes(i * 11 % 253 for i in range(1_000_000))
 
 def read_line(end):
     line = b''
@@ -104,7 +106,7 @@ def serve():
             line = read_line(end)
             if number == RETRIED:
                 # Nothing is read until the other end cannot write any more.
-                stuck.wait()
+                stuck.wait(20)
                 got = 0
                 while got < len(LARGE):
                     got += len(end.recv(65536))
@@ -113,6 +115,7 @@ def serve():
 
 def ask(number):
     raw = socket.create_connection(('127.0.0.1', port))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     if number == UPGRADED:
         raw.sendall(b'plain')
         assert raw.recv(1) == b'S'
@@ -147,7 +150,7 @@ def ask(number):
         assert got == wanted
 
 stuck = threading.Event()
-thread = threading.Thread(target=serve)
+thread = threading.Thread(target=serve, daemon=True)
 thread.start()
 print('ready', flush=True)
 sys.stdin.readline()
@@ -169,11 +172,15 @@ fn connections_used_in_odd_ways_have_each_their_own_plaintext_once() {
     let Some(mut config) = config() else { return };
     config.copy_all = true;
     config.call_bytes = 4 << 20;
-    let source = [("COUNT", COUNT), ("RETRIED", RETRIED), ("UPGRADED", UPGRADED)]
-        .iter()
-        .fold(ODD.to_owned(), |source, (name, value)| {
-            source.replace(name, &value.to_string())
-        });
+    let source = [
+        ("COUNT", COUNT),
+        ("RETRIED", RETRIED),
+        ("UPGRADED", UPGRADED),
+    ]
+    .iter()
+    .fold(ODD.to_owned(), |source, (name, value)| {
+        source.replace(name, &value.to_string())
+    });
     let mut script = Script::start(&source);
     config.ports = vec![script.port];
     config.rings_bytes = 32 << 20;
@@ -183,7 +190,9 @@ fn connections_used_in_odd_ways_have_each_their_own_plaintext_once() {
     bench.until_within(std::time::Duration::from_secs(30), |seen| {
         seen.len() == 2 * COUNT && seen.values().all(|seen| seen.close.is_some())
     });
-    let large: Vec<u8> = (0..3_000_000_u32).map(|index| (index * 11 % 253) as u8).collect();
+    let large: Vec<u8> = (0..1_000_000_u32)
+        .map(|index| (index * 11 % 253) as u8)
+        .collect();
     let mut numbers = Vec::new();
     for seen in bench.all() {
         let is_client = seen.open.role == Some(Role::Client);
@@ -202,7 +211,11 @@ fn connections_used_in_odd_ways_have_each_their_own_plaintext_once() {
         let (line, rest) = asked.split_at(end);
         assert!(answered == [&b"answer to "[..], line].concat());
         let line = String::from_utf8_lossy(line);
-        let number: usize = line.trim_start_matches("connection ").trim_end().parse().unwrap();
+        let number: usize = line
+            .trim_start_matches("connection ")
+            .trim_end()
+            .parse()
+            .unwrap();
         assert!(rest == if number == RETRIED { &large[..] } else { &[] });
         let before: Vec<u8> = seen
             .of(outward, Layer::Socket)
@@ -213,11 +226,13 @@ fn connections_used_in_odd_ways_have_each_their_own_plaintext_once() {
         if number == UPGRADED {
             assert_eq!(before, b"plain");
         } else {
-            assert_eq!(before[..2], [22, 3], "a handshake");
+            assert_eq!(before, [], "the handshake is made within the library");
         }
         numbers.push((number, is_client));
     }
     numbers.sort_unstable();
-    let expected: Vec<_> = (0..COUNT).flat_map(|number| [(number, false), (number, true)]).collect();
+    let expected: Vec<_> = (0..COUNT)
+        .flat_map(|number| [(number, false), (number, true)])
+        .collect();
     assert_eq!(numbers, expected);
 }
