@@ -97,7 +97,7 @@ impl Mysql {
         if !self.server.compressed
             && header.sequence != before.wrapping_add(1)
             // Who the client is is found out in a dialogue.
-            && !matches!(kind, Kind::ChangeUser)
+            && kind != Kind::ChangeUser
             && !(failed && self.trust == Trust::Sure)
         {
             return self.fall_out_at(here, cx);
