@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n";
 const BODY: &str = "hello, kernel\n";
@@ -86,18 +86,20 @@ pub(super) fn vectors() -> Result<()> {
         }
         Ok(())
     }
+    fn write(stream: &mut TcpStream, pieces: [&str; 2]) -> Result<()> {
+        let len = pieces.concat().len();
+        let written = stream.write_vectored(&pieces.map(|one| IoSlice::new(one.as_bytes())))?;
+        ensure!(written == len, "{written} of {len} bytes were written");
+        Ok(())
+    }
     between(
         "127.0.0.1:8101",
         |mut stream| {
             read(&mut stream, "\r\n\r\n")?;
-            let pieces = [IoSlice::new(HEAD.as_bytes()), IoSlice::new(BODY.as_bytes())];
-            stream.write_vectored(&pieces)?;
-            Ok(())
+            write(&mut stream, [HEAD, BODY])
         },
         |mut stream| {
-            let request = request("/vectors");
-            let pieces = [IoSlice::new(b""), IoSlice::new(request.as_bytes())];
-            stream.write_vectored(&pieces)?;
+            write(&mut stream, ["", &request("/vectors")])?;
             read(&mut stream, BODY)
         },
     )
