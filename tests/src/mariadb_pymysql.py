@@ -243,7 +243,9 @@ def long():
     # More than an agent copies of one call.
     s.run(f"select length('{'x' * LONG}')", bulk=True)
     s.run("select 4", bulk=True)
-    s.run(f"select repeat('w', {LONG})", bulk=True)
+    # Over TLS the server's end does not tell how long the rest of its call was: docs/limits.md.
+    if not sys.argv[2]:
+        s.run(f"select repeat('w', {LONG})", bulk=True)
     s.run("select 5", bulk=True)
     s.run("select 6")
     s.done()
