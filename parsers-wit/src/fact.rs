@@ -27,9 +27,10 @@ facts! {
     SERVER_PORT = 6, "server_port";
     /// Number: 1 when the bytes are the plaintext of a TLS connection.
     TLS = 7, "tls";
-    /// Text: protocol negotiated by ALPN (RFC 7301), as far as it was seen.
+    /// Text: protocols that the client offered by ALPN (RFC 7301), in its order, separated by commas;
+    /// which of them the server chose is encrypted since TLS 1.3.
     TLS_ALPN = 8, "tls_alpn";
-    /// Text: server name indication (RFC 6066), as far as it was seen.
+    /// Text: server name indication (RFC 6066), where the beginning of the handshake was seen.
     TLS_SERVER_NAME = 9, "tls_server_name";
     /// Number: process id of the observed process.
     PROCESS_ID = 10, "process_id";

@@ -164,6 +164,7 @@ impl Agent {
             finished.status,
             finished.errors
         );
+        adds_up(&finished)?;
         let spans = Span::parse_lines(&finished.output)?;
         Ok(Stopped { finished, spans })
     }
@@ -243,6 +244,16 @@ pub fn wirespan<S: Into<OsString>>(arguments: impl IntoIterator<Item = S>) -> Re
     process::run(folder.path(), &tools::wirespan()?, arguments, READY)
 }
 
+/// Every byte and every span is accounted for, as the program itself has found.
+pub(crate) fn adds_up(finished: &Finished) -> Result<()> {
+    ensure!(
+        !finished.errors.contains("do not add up"),
+        "the laws of conservation are broken: {}",
+        finished.errors
+    );
+    Ok(())
+}
+
 /// `wirespan replay -o json FILE`.
 ///
 /// # Errors
@@ -270,6 +281,7 @@ pub fn replay_with(file: &Path, options: &[&str]) -> Result<Vec<Span>> {
         finished.status,
         finished.errors
     );
+    adds_up(&finished)?;
     Span::parse_lines(&finished.output).context("spans of a replay")
 }
 

@@ -80,5 +80,6 @@ fn replay_unredacted(file: &Path) -> Result<Vec<Span>> {
         finished.status,
         finished.errors
     );
+    agent::adds_up(&finished)?;
     Span::parse_lines(&finished.output).context("spans of a replay")
 }

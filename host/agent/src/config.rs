@@ -61,7 +61,8 @@ impl Default for CaptureSection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ParsersSection {
-    /// Empty: all that are there. Otherwise only parsers of these protocols.
+    /// Empty: all that are there. Otherwise only spans of these protocols, and only their parsers
+    /// are loaded.
     pub protocols: Vec<String>,
     /// Components to load besides the built-in ones.
     pub plugins: Vec<PathBuf>,

@@ -3,23 +3,25 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::books::Books;
 use crate::lane::Lane;
 
 /// Of one lane; written by its thread alone.
 #[derive(Debug, Default)]
 pub(crate) struct LaneCounters {
-    spans: AtomicU64,
     connections: AtomicU64,
-    streams: Mutex<wirespan_stream::Counters>,
+    books: Mutex<Books>,
 }
 
 impl LaneCounters {
-    pub(crate) fn update(&self, lane: &Lane, spans: usize) {
-        self.spans.fetch_add(spans as u64, Ordering::Relaxed);
+    pub(crate) fn update(&self, lane: &Lane) {
         self.connections
             .store(lane.connections().len() as u64, Ordering::Relaxed);
-        *self.streams.lock().unwrap_or_else(PoisonError::into_inner) =
-            *lane.connections().counters();
+        *self.books.lock().unwrap_or_else(PoisonError::into_inner) = lane.books();
+    }
+
+    fn books(&self) -> Books {
+        *self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,7 +52,7 @@ impl AgentCounters {
     /// Spans handed to the sinks.
     #[must_use]
     pub(crate) fn spans(&self) -> u64 {
-        self.sum(|lane| lane.spans.load(Ordering::Relaxed))
+        self.sum(|lane| lane.books().spans)
     }
 
     /// Connections that are open now.
@@ -71,14 +73,11 @@ impl AgentCounters {
         self.queue_lost_events.load(Ordering::Relaxed)
     }
 
-    /// Those of the byte streams, one entry for each lane.
+    /// What each lane has counted.
     #[must_use]
-    pub(crate) fn streams(&self) -> Vec<wirespan_stream::Counters> {
+    pub(crate) fn books(&self) -> Vec<Books> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes
-            .iter()
-            .map(|lane| *lane.streams.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect()
+        lanes.iter().map(|lane| lane.books()).collect()
     }
 
     fn sum(&self, of: impl Fn(&LaneCounters) -> u64) -> u64 {

@@ -32,6 +32,7 @@ struct Identity {
     /// Of the connection.
     id: u64,
     resource: Arc<Resource>,
+    transport: Transport,
     local: Option<End>,
     remote: Option<End>,
 }
@@ -92,6 +93,7 @@ impl Enricher {
         Identity {
             id: connection.id,
             resource: self.resource(connection.process.as_ref()),
+            transport: connection.transport,
             local: end(connection.local),
             remote: end(connection.remote),
         }
@@ -155,6 +157,9 @@ impl Enricher {
 impl Identity {
     fn put(&self, span: &mut Span) {
         span.resource = Arc::clone(&self.resource);
+        if self.transport == Transport::Unix {
+            span.add(&fields::NETWORK_TRANSPORT, "unix");
+        }
         if let Some(remote) = &self.remote {
             span.add(&fields::NETWORK_PEER_ADDRESS, remote.address.clone());
             span.add(&fields::NETWORK_PEER_PORT, remote.port);
@@ -173,6 +178,157 @@ impl Identity {
         {
             span.add(&fields::SERVER_ADDRESS, server.address.clone());
             span.add(&fields::SERVER_PORT, server.port);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use wirespan_capture::ConnectionKey;
+    use wirespan_route::Routes;
+    use wirespan_span::fields::Carrier;
+    use wirespan_span::{Cardinality, Class, Field, FieldType, Flags, Redactor, Status};
+
+    use super::*;
+    use crate::route;
+
+    const GIVEN: [(&str, Class, &str); 3] = [
+        ("url.path", Class::Identifier, "/users/7"),
+        ("db.system.name", Class::Public, "mysql"),
+        ("db.query.text", Class::Statement, "CALL restock(1)"),
+    ];
+
+    /// What the runtime adds to a span, and its tests show.
+    const OF_RUNTIME: [&str; 3] = [
+        "wirespan.request.size",
+        "wirespan.response.size",
+        "wirespan.tls",
+    ];
+
+    fn span(kind: Kind) -> Span {
+        let attribute = |(name, class, value): (&str, _, &str)| {
+            let field = Field {
+                name: name.into(),
+                field_type: FieldType::Text,
+                description: "".into(),
+                example: "".into(),
+                cardinality: Cardinality::Bounded,
+                class,
+            };
+            Attribute::new(&FieldRef::keep(field).unwrap(), value)
+        };
+        let mut attributes: Vec<_> = GIVEN.map(attribute).into();
+        let status = FieldRef::keep(Field {
+            name: "http.response.status_code".into(),
+            field_type: FieldType::Integer,
+            ..Field::clone(&attributes[0].field)
+        });
+        attributes.push(Attribute::new(&status.unwrap(), 200_u16));
+        Span {
+            trace_id: 1,
+            span_id: 1,
+            parent_span_id: None,
+            trace_flags: 0,
+            name: "GET".into(),
+            kind,
+            start_unix_nano: 1,
+            request_end_unix_nano: None,
+            response_start_unix_nano: None,
+            end_unix_nano: 2,
+            status: Status::Unset,
+            attributes,
+            resource: Arc::default(),
+            flags: Flags::default(),
+            protocol: "http".into(),
+            parser: "http@0.1.0".into(),
+        }
+    }
+
+    fn connection(id: u64, transport: Transport) -> Arc<ConnectionInfo> {
+        let address = |text: &str| (transport == Transport::Tcp).then(|| text.parse().unwrap());
+        Arc::new(ConnectionInfo {
+            key: ConnectionKey {
+                socket: id,
+                generation: 1,
+            },
+            id,
+            opened: 1,
+            transport,
+            local: address("[::ffff:10.0.0.1]:80"),
+            remote: address("10.0.0.2:40000"),
+            role: None,
+            process: Some(Arc::new(Process {
+                pid: 7,
+                started: 1,
+                command: "shop".into(),
+                executable: "/usr/bin/shop".into(),
+                container_id: Some("abc".into()),
+                ..Process::default()
+            })),
+            cgroup_id: 0,
+            network_namespace: 0,
+        })
+    }
+
+    #[test]
+    fn each_attribute_that_the_schema_lists_is_set_and_no_other() {
+        let mut enricher = Enricher::new(Some("node-7"));
+        let (routes, mut redactor) = (Routes::default(), Redactor::default());
+        let (mut of_span, mut of_resource) = (BTreeSet::new(), BTreeSet::new());
+        of_span.extend(OF_RUNTIME.map(str::to_owned));
+        for (id, transport) in [(1, Transport::Tcp), (2, Transport::Unix)] {
+            for kind in [Kind::Server, Kind::Client, Kind::Server] {
+                let parsed = ParsedSpan {
+                    span: span(kind),
+                    connection: connection(id, transport),
+                };
+                let mut done = enricher.enrich(parsed);
+                route::add_template(&routes, &mut done);
+                redactor.apply(&mut done);
+                let names = done.attributes.iter().map(|a| a.field.name.to_string());
+                of_span.extend(names);
+                let resource = &done.resource;
+                of_resource.extend(resource.attributes.iter().map(|a| a.field.name.to_string()));
+                assert_eq!(&*resource.service_name, "shop");
+                of_resource.insert("service.name".to_owned());
+            }
+        }
+        for (name, ..) in GIVEN {
+            of_span.remove(name);
+        }
+        of_span.remove("http.response.status_code");
+        let listed = |carrier| -> BTreeSet<String> {
+            let registry = fields::registry().into_iter();
+            registry
+                .filter(|(of, _)| *of == carrier)
+                .map(|(_, field)| field.name.to_string())
+                .collect()
+        };
+        assert_eq!(of_span, listed(Carrier::Span));
+        assert_eq!(of_resource, listed(Carrier::Resource));
+    }
+
+    #[test]
+    fn both_ends_have_the_addresses_of_theirs() {
+        let mut enricher = Enricher::new(None);
+        for round in 0..2 {
+            for (kind, server, port) in [
+                (Kind::Server, "10.0.0.1", 80),
+                (Kind::Client, "10.0.0.2", 40_000),
+            ] {
+                let done = enricher.enrich(ParsedSpan {
+                    span: span(kind),
+                    connection: connection(1, Transport::Tcp),
+                });
+                let text = |name| done.attribute(name).and_then(|value| value.as_text());
+                assert_eq!(text("server.address"), Some(server), "{round}");
+                assert_eq!(text("network.peer.address"), Some("10.0.0.2"));
+                let number = |name| done.attribute(name).and_then(|value| value.as_integer());
+                assert_eq!(number("server.port"), Some(port));
+                assert_eq!(text("client.address").is_some(), kind == Kind::Server);
+            }
         }
     }
 }

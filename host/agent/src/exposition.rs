@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wirespan_capture::live::LiveCounters;
 use wirespan_runtime::RuntimeCounters;
 use wirespan_sink::SinkHandle;
+use wirespan_sink_nats::{NatsMonitor, NatsStatus};
 use wirespan_stream::Counters as StreamCounters;
 
 use crate::counters::AgentCounters;
@@ -18,6 +19,7 @@ pub(crate) struct Exposition {
     pub agent: Arc<AgentCounters>,
     pub runtime: Arc<RuntimeCounters>,
     pub sinks: Vec<Arc<SinkHandle>>,
+    pub nats: Option<NatsMonitor>,
 }
 
 /// The samples of a family stand together: name, then lines of labels and value.
@@ -53,8 +55,19 @@ impl Exposition {
             &[],
             self.agent.lost_events(),
         );
-        for streams in self.agent.streams() {
-            add_streams(&streams, &mut add);
+        for books in self.agent.books() {
+            add_streams(&books.streams, &mut add);
+            add("spans_left_out", "counter", &[], books.left_out);
+            add("retained_bytes", "gauge", &[], books.retained);
+            for law in books.laws() {
+                let labels = [("law", law.name)];
+                add(
+                    "conservation_difference",
+                    "gauge",
+                    &labels,
+                    law.difference(),
+                );
+            }
         }
         self.runtime
             .each(|name, labels, value| add(name, "counter", labels, value));
@@ -65,7 +78,43 @@ impl Exposition {
             add("sink_dropped_spans", "counter", &labels, counts.dropped);
             add("sink_queued_spans", "gauge", &labels, sink.queued() as u64);
         }
+        if let Some(nats) = &self.nats {
+            add_nats(&nats.status(), &mut add);
+        }
         text(families)
+    }
+}
+
+fn add_nats(nats: &NatsStatus, add: &mut impl FnMut(&str, &'static str, &[(&str, &str)], u64)) {
+    for (name, value) in [
+        ("nats_published_spans", nats.published),
+        ("nats_reconnects", nats.reconnects),
+    ] {
+        add(name, "counter", &[], value);
+    }
+    for (cause, value) in [
+        ("oldest", nats.dropped_oldest),
+        ("too_large", nats.too_large),
+        ("refused", nats.refused),
+        ("unconfirmed", nats.unconfirmed),
+        ("abandoned", nats.abandoned),
+    ] {
+        let labels = [("cause", cause)];
+        add("nats_dropped_spans", "counter", &labels, value);
+    }
+    let lag = nats.lag.unwrap_or_default().as_micros();
+    for (name, value) in [
+        ("nats_connected", nats.connected.into()),
+        ("nats_confirming", nats.confirming.into()),
+        ("nats_queued_spans", nats.queued),
+        ("nats_queued_bytes", nats.queued_bytes),
+        ("nats_in_flight_spans", nats.in_flight),
+        (
+            "nats_lag_microseconds",
+            u64::try_from(lag).unwrap_or(u64::MAX),
+        ),
+    ] {
+        add(name, "gauge", &[], value);
     }
 }
 

@@ -9,6 +9,7 @@ use wirespan_runtime::{Output, Worker};
 use wirespan_span::{Redactor, Span};
 use wirespan_stream::{Connections, StreamEvent};
 
+use crate::books::Books;
 use crate::enrich::Enricher;
 use crate::route;
 
@@ -19,6 +20,11 @@ pub struct Lane {
     enricher: Enricher,
     routes: Option<Arc<Routes>>,
     redactor: Redactor,
+    /// Spans of others are left out; empty: all are wanted.
+    protocols: Vec<String>,
+    told: u64,
+    handed_on: u64,
+    left_out: u64,
     stream_events: Vec<StreamEvent>,
     output: Output,
 }
@@ -39,8 +45,22 @@ impl Lane {
             enricher,
             routes,
             redactor,
+            protocols: Vec::new(),
+            told: 0,
+            handed_on: 0,
+            left_out: 0,
             stream_events: Vec::new(),
             output: Output::default(),
+        }
+    }
+
+    /// From now on hands on spans of these protocols only; of all where there are none. A parser of
+    /// one protocol may tell of another: that of gRPC tells of HTTP/2.
+    #[must_use]
+    pub fn only(self, protocols: &[String]) -> Self {
+        Self {
+            protocols: protocols.to_vec(),
+            ..self
         }
     }
 
@@ -77,20 +97,41 @@ impl Lane {
         mut verdict: impl FnMut(ConnectionKey, Verdict),
     ) {
         self.worker.run(&mut self.output);
+        let told = self.output.spans.len() as u64;
+        self.told = self.told.saturating_add(told);
         // The worker goes connection by connection; whoever reads the spans goes by time.
         self.output
             .spans
             .sort_by_key(|parsed| (parsed.span.start_unix_nano, parsed.span.span_id));
         for parsed in self.output.spans.drain(..) {
+            let protocol = &*parsed.span.protocol;
+            if !self.protocols.is_empty() && self.protocols.iter().all(|one| one != protocol) {
+                self.left_out = self.left_out.saturating_add(1);
+                continue;
+            }
             let mut done = self.enricher.enrich(parsed);
             if let Some(routes) = &self.routes {
                 route::add_template(routes, &mut done);
             }
             self.redactor.apply(&mut done);
             span(done);
+            self.handed_on = self.handed_on.saturating_add(1);
         }
         for (key, what) in self.output.verdicts.drain(..) {
             verdict(key, what);
+        }
+    }
+
+    /// What was counted until now. Between two calls of [`Self::run`] it adds up.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        Books {
+            streams: *self.connections.counters(),
+            parsers: *self.worker.ledger(),
+            retained: self.worker.retained_bytes() as u64,
+            told: self.told,
+            spans: self.handed_on,
+            left_out: self.left_out,
         }
     }
 

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod artefacts;
+mod books;
 mod config;
 mod counters;
 mod enrich;
@@ -20,6 +21,7 @@ mod sandbox;
 mod watch;
 
 pub use artefacts::{Artefacts, DIRECTORY_VARIABLE, Embedded};
+pub use books::{Books, Law};
 pub use config::{Config, DEFAULT_METRICS, DEFAULT_PATH};
 pub use enrich::Enricher;
 pub use error::AgentError;

@@ -12,6 +12,7 @@ use wirespan_capture::{ConnectionKey, Progress, SocketEvent, Source, Verdict, Ve
 use wirespan_sink::{SinkError, SinkHandle};
 use wirespan_span::Span;
 
+use crate::books::{Books, Law};
 use crate::counters::{AgentCounters, LaneCounters};
 use crate::error::AgentError;
 use crate::feeder::{Batch, Feeder};
@@ -37,6 +38,8 @@ pub struct RunSummary {
     pub lost_bytes: u64,
     /// Why a sink could not deliver everything.
     pub failures: Vec<SinkError>,
+    /// Laws of conservation that do not hold: defects.
+    pub broken: Vec<Law>,
 }
 
 /// Runs until `stop`, or until no sink is left that delivers.
@@ -88,6 +91,7 @@ pub(crate) fn run(
         spans: counters.spans(),
         lost_bytes: counters.lost_bytes(),
         failures: Vec::new(),
+        broken: Vec::new(),
     };
     let deadline = Instant::now() + DRAIN_LIMIT;
     for sink in sinks {
@@ -97,7 +101,33 @@ pub(crate) fn run(
     }
     result?;
     spans?;
+    // What was on its way to a sink that ended early is counted nowhere; its failure is told.
+    let drained: &[_] = if summary.failures.is_empty() {
+        sinks
+    } else {
+        &[]
+    };
+    summary.broken = broken_laws(counters, drained);
     Ok(summary)
+}
+
+/// When everything has come to its end, the sinks are part of what has to add up.
+fn broken_laws(counters: &AgentCounters, sinks: &[Arc<SinkHandle>]) -> Vec<Law> {
+    let lanes = counters.books();
+    let laws = lanes.iter().flat_map(Books::laws);
+    let delivered = sinks.iter().map(|sink| {
+        let counts = sink.counts();
+        Law {
+            name: "spans of a sink",
+            came: counters.spans(),
+            went: vec![
+                ("delivered", counts.delivered),
+                ("dropped", counts.dropped),
+                ("queued", sink.queued() as u64),
+            ],
+        }
+    });
+    laws.chain(delivered).filter(|law| !law.holds()).collect()
 }
 
 /// The capture thread.
@@ -251,7 +281,7 @@ impl LaneThread {
             |span| spans.push(Arc::new(span)),
             |key, verdict| verdicts.set(key, verdict),
         );
-        self.counters.update(&self.lane, spans.len());
+        self.counters.update(&self.lane);
         let Some((last, others)) = self.sinks.split_last() else {
             return;
         };

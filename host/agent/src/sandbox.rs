@@ -120,7 +120,8 @@ impl Sandbox {
                 .route_templates
                 .then(|| Arc::clone(&self.routes)),
             redactor,
-        ))
+        )
+        .only(&config.parsers.protocols))
     }
 }
 

@@ -72,8 +72,11 @@ pub fn watch(
         }
         StandardOutput::Nothing => {}
     }
+    let mut monitor = None;
     if let Some(nats) = nats_config(config)? {
-        sinks.push(sink(NatsSink::connect(nats)?)?);
+        let connected = NatsSink::connect(nats)?;
+        monitor = Some(connected.monitor());
+        sinks.push(sink(connected)?);
     }
     let (source, report) = LiveSource::open(&live_config(config, artefacts)?)?;
     let counters = Arc::new(AgentCounters::default());
@@ -82,6 +85,7 @@ pub fn watch(
         agent: Arc::clone(&counters),
         runtime: Arc::clone(sandbox.counters()),
         sinks: sinks.clone(),
+        nats: monitor,
     };
     let metrics = start_metrics(config, exposition, &mut warnings)?;
     let host_name = host_name();

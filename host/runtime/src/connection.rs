@@ -6,8 +6,13 @@ use std::sync::Arc;
 use wirespan_stream::{ConnectionInfo, Direction, Nanos, Role, Transport};
 
 use crate::bindings::{self, Cause, EventKind};
+use crate::hello::{self, HELLO_BYTES, Hello, Reading};
 use crate::ledger::{Fate, Ledger};
 use crate::side::{Side, Skipped};
+
+/// Pieces in which a ClientHello may come: clients send it in one. Fewer than recognition takes, so
+/// that TLS is told from what nobody knows.
+const HELLO_ATTEMPTS: u32 = 16;
 
 /// An event that is presented once, beside the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +117,8 @@ pub(crate) struct Connection {
     pub(crate) sides_certain: bool,
     pub(crate) mid_stream: bool,
     pub(crate) tls: bool,
+    /// What the client said before TLS began.
+    pub(crate) hello: Option<Box<Hello>>,
     /// How many position spaces there were before the present one.
     pub(crate) layer: u32,
     pub(crate) handover: Option<Box<[u8]>>,
@@ -158,6 +165,7 @@ impl Connection {
             sides_certain,
             mid_stream,
             tls: false,
+            hello: None,
             layer: 0,
             handover: None,
             wake: None,
@@ -219,6 +227,23 @@ impl Connection {
             .iter()
             .map(|side| side.retained)
             .fold(0, usize::saturating_add)
+    }
+
+    /// Whether what a client says before TLS was read, or will not be: the rest of it comes at once,
+    /// before the server speaks, or never.
+    pub(crate) fn greeted(&mut self, client: &[u8], server: &[u8]) -> bool {
+        // Who the client is may be a guess.
+        let readings = [client, server].map(hello::read);
+        for reading in &readings {
+            if let Reading::Whole(hello) = reading {
+                self.hello = Some(Box::new(hello.clone()));
+                return true;
+            }
+        }
+        let one_sided = client.is_empty() || server.is_empty();
+        let waits = readings.iter().all(|reading| *reading == Reading::Partial)
+            && client.len().max(server.len()) < HELLO_BYTES;
+        !(one_sided && waits) || self.closed() || self.search.attempts >= HELLO_ATTEMPTS
     }
 
     pub(crate) fn seen_at(&mut self, time: Nanos) {

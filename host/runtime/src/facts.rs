@@ -65,6 +65,16 @@ impl Facts {
         }
         if connection.tls {
             self.number(fact::TLS, 1);
+            if let Some(hello) = &connection.hello {
+                for (key, text) in [
+                    (fact::TLS_ALPN, &hello.protocols),
+                    (fact::TLS_SERVER_NAME, &hello.server_name),
+                ] {
+                    if !text.is_empty() {
+                        self.text(key, text.as_bytes());
+                    }
+                }
+            }
         }
         if info.transport == Transport::Unix {
             self.number(fact::UNIX_SOCKET, 1);

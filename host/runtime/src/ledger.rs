@@ -64,6 +64,13 @@ impl Ledger {
         self.gone.get(fate as usize).copied().unwrap_or(0)
     }
 
+    /// Each fate by its name in metrics, with its bytes.
+    pub fn fates(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Fate::NAMES
+            .into_iter()
+            .map(|(fate, name)| (name, self.of(fate)))
+    }
+
     /// All fates together.
     #[must_use]
     pub fn gone(&self) -> u64 {

@@ -13,6 +13,7 @@ pub mod counters;
 mod engine;
 mod facts;
 mod fault;
+mod hello;
 mod instance;
 mod intake;
 mod ledger;

@@ -86,7 +86,12 @@ impl Worker {
         let mut undecided = false;
         if !connection.tls {
             match tls::test(&prefixes.client).max(tls::test(&prefixes.server)) {
-                Match::Fits => return Outcome::Encrypted,
+                Match::Fits => {
+                    if !connection.greeted(&prefixes.client, &prefixes.server) {
+                        return Outcome::Undecided;
+                    }
+                    return Outcome::Encrypted;
+                }
                 // Of a side without bytes there is nothing to wait for.
                 Match::Undecided => {
                     undecided = !prefixes.client.is_empty()

@@ -63,11 +63,14 @@ impl<'a> Converter<'a> {
             .get(usize::from(span.protocol))
             .ok_or(Fault::Nonsense("a protocol that is not in its manifest"))?;
         let name = self.text(span.name, NAME_BYTES)?;
-        let attributes = self.attributes(span)?;
+        let mut attributes = self.attributes(span)?;
         let trace = TraceParent::parse(slice(self.output, span.trace)?);
         if !possible(span, connection) {
             self.counters.impossible_times.one();
             return Ok(None);
+        }
+        if connection.tls {
+            attributes.push(Attribute::new(&fields::WIRESPAN_TLS, true));
         }
         let observed_client = connection.observed_client();
         let info = &connection.info;

@@ -169,6 +169,8 @@ impl Worker {
         }
         for request in &output.requests {
             self.apply(pool, request, output, leaving)?;
+            // It may be about a connection that is not in the batch.
+            self.account(slot_of(request.conn));
         }
         Ok(())
     }

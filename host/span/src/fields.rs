@@ -42,20 +42,14 @@ macro_rules! fields {
 
 fields! {
     NETWORK_PEER_ADDRESS = Span "network.peer.address", Text, Unbounded, Identifier,
-        "Address of the other end of the connection, or the path of a Unix socket.", "10.1.2.3";
+        "Address of the other end of a TCP connection.", "10.1.2.3";
     NETWORK_PEER_PORT = Span "network.peer.port", Integer, Unbounded, Public,
         "Port of the other end of the connection.", "49152";
-    NETWORK_LOCAL_ADDRESS = Span "network.local.address", Text, Unbounded, Identifier,
-        "Address of the observed end of the connection, or the path of a Unix socket.", "10.1.2.4";
-    NETWORK_LOCAL_PORT = Span "network.local.port", Integer, Unbounded, Public,
-        "Port of the observed end of the connection.", "8080";
     NETWORK_TRANSPORT = Span "network.transport", Text, Bounded, Public,
-        "`tcp` or `unix`; absent where the socket is not known.", "tcp";
+        "`unix` on a Unix socket; absent on TCP.", "unix";
     CLIENT_ADDRESS = Span "client.address", Text, Unbounded, Identifier,
         "On server spans: address of the client's end of the connection. What a proxy says of the client behind it is not believed.",
         "10.1.2.3";
-    CLIENT_PORT = Span "client.port", Integer, Unbounded, Public,
-        "On server spans: port of the client's end of the connection.", "49152";
     SERVER_ADDRESS = Span "server.address", Text, Unbounded, Identifier,
         "On client spans, where the bytes name no server: address of the server's end of the connection.",
         "10.1.2.4";
@@ -71,8 +65,6 @@ fields! {
         "The procedure, where the statement is one `CALL`.", "shop.restock";
     SERVICE_NAME = Resource "service.name", Text, Bounded, Public,
         "`OTEL_SERVICE_NAME` of the observed process, else its workload, else its command.", "users";
-    SERVICE_NAMESPACE = Resource "service.namespace", Text, Bounded, Public,
-        "Namespace of the service, as its deployment declares it.", "shop";
     PROCESS_PID = Resource "process.pid", Integer, Unbounded, Public,
         "Process id in the agent's namespace.", "4711";
     PROCESS_COMMAND = Resource "process.command", Text, Bounded, Public,

@@ -80,6 +80,9 @@ fn print(source: &mut dyn Source, config: &Config, output: Option<FileOutput>) -
         writeln!(out, "{}", summary.render())?;
     }
     out.flush()?;
+    for law in lane.books().laws().iter().filter(|law| !law.holds()) {
+        writeln!(io::stderr(), "wirespan: defect: {law}; report it")?;
+    }
     for warning in source.warnings() {
         writeln!(io::stderr(), "wirespan: warning: {warning}")?;
     }

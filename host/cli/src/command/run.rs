@@ -35,6 +35,9 @@ pub(crate) fn run(arguments: Run) -> Result<()> {
     for failure in &summary.failures {
         say(&format!("warning: {failure}"));
     }
+    for law in &summary.broken {
+        say(&format!("defect: {law}; report it"));
+    }
     say(&format!("stopped; {} spans", summary.spans));
     Ok(())
 }

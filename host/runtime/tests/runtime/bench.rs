@@ -204,6 +204,12 @@ impl Bench {
     pub(crate) fn run(&mut self) -> Vec<(u64, String, u16)> {
         let before = self.output.spans.len();
         self.worker.run(&mut self.output);
+        let (ledger, retained) = (self.worker.ledger(), self.worker.retained_bytes());
+        assert_eq!(
+            ledger.received,
+            ledger.gone() + retained as u64,
+            "{ledger:?}"
+        );
         self.output.spans[before..].iter().map(told).collect()
     }
 

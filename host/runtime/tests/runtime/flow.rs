@@ -2,7 +2,8 @@
 
 use crate::bench::{Bench, CLOSE, DATA, GAP, OPEN, SKIPPED, TIMER, data};
 use wirespan_capture::Verdict;
-use wirespan_runtime::{Fate, Limits};
+use wirespan_runtime::{Fate, Limits, ParsedSpan};
+use wirespan_span::Value;
 use wirespan_stream::{Direction, Role, StreamEvent};
 
 #[test]
@@ -284,6 +285,10 @@ fn tls_is_set_aside_until_its_plaintext_comes() {
     bench.open(1, 100);
     bench.client(1, 110, &[0x16, 3, 1, 2, 0, 1]);
     assert_eq!(bench.run(), []);
+    // The rest of what the client says first is waited for, until the server speaks.
+    assert_eq!(bench.counters.encrypted.get(), 0);
+    bench.server(1, 115, &[0x16, 3, 3, 0, 1, 2]);
+    assert_eq!(bench.run(), []);
     assert_eq!(
         (bench.counters.encrypted.get(), bench.verdicts()),
         (1, vec![])
@@ -308,6 +313,8 @@ fn tls_is_set_aside_until_its_plaintext_comes() {
         bench.run(),
         [(1, "test".into(), OPEN), (1, "plain".into(), DATA)]
     );
+    let tls = |span: &ParsedSpan| span.span.attribute("wirespan.tls") == Some(&Value::from(true));
+    assert!(bench.output.spans.iter().all(tls));
 }
 
 #[test]
