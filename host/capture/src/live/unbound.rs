@@ -10,8 +10,8 @@ use super::recent::RecentSet;
 use crate::event::{ConnectionKey, Nanos, SocketEvent};
 
 /// How long plaintext waits for its socket: the first answer on a connection tells it at the latest,
-/// and most services answer within a second.
-const PATIENCE: Nanos = 2_000_000_000;
+/// which on a busy machine takes a program with a thousand connections in one thread some seconds.
+const PATIENCE: Nanos = 10_000_000_000;
 /// Events that wait, and bytes of payload in them: some thousand connections that were open when the
 /// capture began, with a request each.
 const MAX_EVENTS: usize = 64 * 1024;
