@@ -269,6 +269,8 @@ impl Mysql {
             || frames.seek;
         if astray && (frames.seek || self.client.seek || frames.is_between()) {
             frames.restart(begins);
+            self.client.credit = 0;
+            self.server.credit = 0;
             if let Some(frames) = &mut self.server.frames {
                 let seen = frames.seen;
                 frames.restart(seen);

@@ -66,6 +66,8 @@ impl Lane {
         self.open = false;
         self.pending = None;
         self.owner = false;
+        // Frames of which nothing was told are nobody's.
+        self.credit = 0;
     }
 
     /// Between two messages.

@@ -384,23 +384,35 @@ pub(crate) fn recognise(input: &[u8]) {
         return;
     };
     let (client, server) = rest.split_at(rest.len() * usize::from(share) / 255);
+    let (of_client, of_server) = (takers(client, &[]), takers(&[], server));
+    assert!(of_client.len() <= 1, "certain of a client: {of_client:?}");
+    assert!(of_server.len() <= 1, "certain of a server: {of_server:?}");
+    let of_both = takers(client, server);
+    // Two sides that are each of another protocol are of none.
+    let contradictory = of_client != of_server && !of_client.is_empty() && !of_server.is_empty();
+    assert!(
+        contradictory || of_both.len() <= 1,
+        "certain of the same bytes: {of_both:?}"
+    );
+}
+
+/// The parsers that are certain of these bytes.
+fn takers(client: &[u8], server: &[u8]) -> Vec<&'static str> {
     let prefix = Prefix {
         client,
         server,
         facts: Facts::default(),
     };
     let answers = [
-        Http::recognise(&prefix),
-        Http2::recognise(&prefix),
-        Mysql::recognise(&prefix),
-        Postgres::recognise(&prefix),
+        ("http", Http::recognise(&prefix)),
+        ("http2", Http2::recognise(&prefix)),
+        ("mysql", Mysql::recognise(&prefix)),
+        ("postgres", Postgres::recognise(&prefix)),
     ];
-    let takers = answers
+    let certain = |answer: &Recognition| matches!(answer, Recognition::Yes { confidence, .. } if *confidence >= 95);
+    answers
         .iter()
-        .filter(|answer| matches!(answer, Recognition::Yes { confidence, .. } if *confidence >= 95))
-        .count();
-    assert!(
-        takers <= 1,
-        "certain of the same bytes are several: {answers:?}"
-    );
+        .filter(|(_, answer)| certain(answer))
+        .map(|(name, _)| *name)
+        .collect()
 }

@@ -82,7 +82,11 @@ fn string(text: &str, dialect: Dialect) -> Option<Token> {
         | Token::HexStringLiteral(_) => true,
         // A name, and a letter of names, in the other dialect.
         Token::DoubleQuotedString(_) => dialect == Dialect::MySql,
-        Token::DollarQuotedString(_) => dialect == Dialect::Postgres,
+        // A tag is a name: it does not begin with a digit.
+        Token::DollarQuotedString(string) => {
+            let tag = string.tag.as_deref().unwrap_or_default();
+            dialect == Dialect::Postgres && !tag.starts_with(|c: char| c.is_ascii_digit())
+        }
         _ => false,
     })
 }
