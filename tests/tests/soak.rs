@@ -21,7 +21,8 @@ fn what_connections_took_is_given_back() -> Result<()> {
     let (before, after) = (&outcome.before, &outcome.after);
     let kept = soak::kept(before, after);
     assert!(kept.is_empty(), "{kept:?}: {outcome:#?}");
-    assert_eq!(after.probes, before.probes, "{outcome:#?}");
+    assert!(before.probes > 0, "{outcome:#?}");
+    assert!(after.probes <= before.probes, "{outcome:#?}");
     assert!(
         outcome.connections.iter().all(|count| *count > 0),
         "{outcome:#?}"

@@ -33,7 +33,7 @@ the clients have been gone for some seconds.\n\n",
         text.push_str(&format!("| {title} | {} |\n", cells.join(" | ")));
     };
     row("memory, KiB", &|one| one.memory_kib.to_string());
-    row("probes on perf events", &|one| one.probes.to_string());
+    row("probes", &|one| one.probes.to_string());
     row("open files", &|one| one.files.to_string());
     row("threads", &|one| one.threads.to_string());
     for map in EXACT_MAPS {

@@ -11,6 +11,9 @@ use crate::{process, tools};
 
 const ENTRIES: &str = include_str!("entries.py");
 
+/// Links, and perf events where the kernel knows no links of them.
+const HOLDERS: [&str; 2] = ["anon_inode:bpf_link", "anon_inode:[perf_event]"];
+
 /// Memory, and what it holds in the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
@@ -18,7 +21,7 @@ pub struct Reading {
     pub memory_kib: u64,
     /// Entries of its maps that are hashes, by name.
     pub entries: BTreeMap<String, u64>,
-    /// Probes that hang on perf events.
+    /// Probes, by what holds them to their places.
     pub probes: usize,
     pub files: usize,
     pub threads: usize,
@@ -42,7 +45,7 @@ impl Reading {
             files += 1;
             // Files come and go while they are listed.
             let target = fs::read_link(entry?.path()).unwrap_or_default();
-            probes += usize::from(target == Path::new("anon_inode:[perf_event]"));
+            probes += usize::from(HOLDERS.iter().any(|holder| target == Path::new(holder)));
         }
         Ok(Self {
             memory_kib: number("RssAnon:")?,

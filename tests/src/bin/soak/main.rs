@@ -62,7 +62,7 @@ fn faults(outcome: &Outcome) -> Vec<String> {
         ));
     }
     faults.extend(soak::kept(before, after));
-    if after.probes != before.probes {
+    if after.probes > before.probes {
         faults.push(format!("{} probes became {}", before.probes, after.probes));
     }
     if outcome.unaccounted_bytes != 0.0 {
