@@ -48,6 +48,8 @@ enum Task {
     Bench(programs::Options),
     /// Set up, build, and watch an agent for 20 minutes (`--minutes`) while connections come and go
     Soak(programs::Options),
+    /// Set up, build, and hold what is captured of a million random system calls against what was sent
+    Storm(programs::Options),
     /// Set up, build, and ask who takes a million damaged beginnings of many protocols
     Recognition(programs::Options),
     /// Set up, build, and hold the spans of captures against those of the same bytes cut and lost
@@ -85,6 +87,7 @@ fn run(task: &Task, terminal: &Terminal) -> anyhow::Result<ExitCode> {
         Task::Demo(options) => programs::run("demo", options, &workspace, terminal),
         Task::Bench(options) => programs::run("bench", options, &workspace, terminal),
         Task::Soak(options) => programs::run("soak", options, &workspace, terminal),
+        Task::Storm(options) => programs::run("storm", options, &workspace, terminal),
         Task::Recognition(options) => programs::run("recognition", options, &workspace, terminal),
         Task::Invariance(options) => programs::run("invariance", options, &workspace, terminal),
         Task::Fuzz(options) => fuzz::run(options, &workspace, terminal),

@@ -45,6 +45,7 @@ pub(crate) fn run(
         .args(&options.arguments)
         .current_dir(workspace.root())
         .env("PATH", toolchain::path_with_tools())
+        .env("WIRESPAN_ARTEFACTS", workspace.artefacts())
         .stdin(Stdio::inherit())
         .status()
         .with_context(|| format!("{} cannot be started", program.display()))?;

@@ -300,9 +300,14 @@ pub fn socket(family: i32, flags: i32) -> RawFd {
 }
 
 pub fn socketpair() -> [RawFd; 2] {
+    pair_of(libc::SOCK_STREAM)
+}
+
+/// Two Unix sockets of any type.
+pub fn pair_of(kind: i32) -> [RawFd; 2] {
     let mut ends = [0; 2];
     // SAFETY: room for both ends.
-    let made = unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) };
+    let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
     assert_eq!(made, 0, "a pair of sockets can be made");
     ends
 }
@@ -503,4 +508,42 @@ pub fn disconnect(socket: RawFd) -> Outcome {
     let mut address = [0u8; 16];
     address[..2].copy_from_slice(&(libc::AF_UNSPEC as u16).to_ne_bytes());
     connect(socket, &address)
+}
+
+/// A queue of operations for the kernel, used for one at a time.
+pub struct Uring(io_uring::IoUring);
+
+impl Uring {
+    /// `None` where the machine does not allow it.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        io_uring::IoUring::new(2).ok().map(Self)
+    }
+
+    pub fn receive(&mut self, from: RawFd, buffer: &mut [u8]) -> Outcome {
+        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let from = io_uring::types::Fd(from);
+        let entry = io_uring::opcode::Recv::new(from, buffer.as_mut_ptr(), len).build();
+        // SAFETY: the buffer lives until the operation is over, which is waited for.
+        let pushed = unsafe { self.0.submission().push(&entry) };
+        assert!(pushed.is_ok(), "the queue has room for one");
+        self.0
+            .submit_and_wait(1)
+            .map_err(|error| error.raw_os_error().unwrap_or_default())?;
+        let done = self.0.completion().next().expect("it was waited for");
+        usize::try_from(done.result()).map_err(|_| -done.result())
+    }
+}
+
+/// Nanoseconds of the clock that the kernel side uses.
+#[must_use]
+pub fn monotonic() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for a time.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let [seconds, rest] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds * 1_000_000_000 + rest
 }

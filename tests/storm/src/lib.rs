@@ -11,5 +11,6 @@ pub mod calls;
 pub mod content;
 pub mod journal;
 pub mod observer;
+pub mod pace;
 pub mod random;
 pub mod run;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::observer::{Observer, Report};
+use crate::pace;
 
 /// Where the kernel side lies, as for every test.
 const ARTEFACTS: &str = "WIRESPAN_ARTEFACTS";
@@ -26,6 +27,8 @@ pub struct Storm {
     pub workers: u64,
     pub huge_bytes: usize,
     pub rings_bytes: u64,
+    /// The rings are too small on purpose: reports may be lost, and the positions must tell.
+    pub tight: bool,
 }
 
 /// The kernel side's object.
@@ -67,11 +70,14 @@ pub fn run(storm: &Storm) -> Result<Report> {
         "the actor did not begin: it says {line:?}"
     );
 
-    let mut observer = Observer::start(object()?, &journal, storm.rings_bytes)?;
+    let mut observer = Observer::start(object()?, &journal, storm.rings_bytes, storm.tight)?;
     let mut start = actor.stdin.take().context("the actor's input")?;
     start.write_all(b"go\n")?;
     let status = loop {
         observer.step(Duration::from_millis(20))?;
+        if !storm.tight {
+            pace::tell(&journal, observer.progress())?;
+        }
         if let Some(status) = actor.try_wait()? {
             break status;
         }
@@ -81,7 +87,9 @@ pub fn run(storm: &Storm) -> Result<Report> {
     loop {
         observer.step(Duration::from_millis(100))?;
         let settled = ended.elapsed() > Duration::from_millis(500);
-        if (settled && observer.unfinished()? == 0) || ended.elapsed() > SETTLE {
+        // With rings that are too small the report of an end can be lost too.
+        let all = storm.tight || observer.unfinished()? == 0;
+        if (settled && all) || ended.elapsed() > SETTLE {
             break;
         }
     }

@@ -31,6 +31,8 @@ pub const ALL: &[Episode] = &[
     killed,
     silent,
     two_processes,
+    rings,
+    others,
 ];
 
 pub fn any_kind(random: &mut Random) -> Kind {
@@ -492,4 +494,65 @@ fn two_processes(maker: &mut Maker, tools: &mut [Tools], random: &mut Random) {
     // The other end must not find it gone before it has read all.
     assert_eq!(calls::reap(child), 0, "the child is done");
     first.close(&maker.journal, "finished");
+}
+
+/// One end receives through io_uring, where no probe sees it, and answers with `write`. Nothing but
+/// the other end need be shown, and what is shown of this one ends as cut off.
+fn rings(maker: &mut Maker, tools: &mut [Tools], random: &mut Random) {
+    let mut pair = maker.pair(tcp_kind(random), "io-uring", random);
+    let Some(mut ring) = calls::Uring::new() else {
+        // Switched off on this machine: then nobody uses it either.
+        finish(pair, maker, "finished");
+        return;
+    };
+    for end in &pair {
+        calls::set_blocking(end.socket(), true);
+    }
+    let [client, server] = &mut pair;
+    server.unwatched = true;
+    for _ in 0..6 {
+        let question = client.sent.next(random.size(2_000));
+        assert_eq!(calls::write(client.socket(), &question), Ok(question.len()));
+        client.sent.pass(question.len());
+        let mut got = 0;
+        while got < question.len() {
+            let mut room = vec![0; question.len() - got];
+            let more = ring
+                .receive(server.socket(), &mut room)
+                .expect("bytes are there");
+            server.received.check(&room[..more], got);
+            got += more;
+        }
+        server.received.pass(got);
+        let answer = server.sent.next(random.size(2_000));
+        assert_eq!(calls::write(server.socket(), &answer), Ok(answer.len()));
+        server.sent.pass(answer.len());
+        let mut room = vec![0; answer.len()];
+        let got = calls::recvfrom(client.socket(), &mut room, libc::MSG_WAITALL);
+        assert_eq!(got, Ok(answer.len()));
+        client.received.check(&room, 0);
+        client.received.pass(room.len());
+        tools[0].operations += 4;
+    }
+    finish(pair, maker, "finished");
+}
+
+/// What is no stream: the same calls on it are nobody's business.
+fn others(_: &mut Maker, tools: &mut [Tools], random: &mut Random) {
+    let len = random.size(1_000);
+    for ends in [
+        calls::pair_of(libc::SOCK_DGRAM),
+        calls::pair_of(libc::SOCK_SEQPACKET),
+        [tools[0].pipes[0][1], tools[0].pipes[0][0]],
+    ] {
+        let bytes = vec![7; len];
+        let mut room = vec![0; len];
+        assert_eq!(calls::write(ends[0], &bytes), Ok(len));
+        assert_eq!(calls::read(ends[1], &mut room), Ok(len));
+        tools[0].operations += 2;
+        if ends[0] != tools[0].pipes[0][1] {
+            let _ = calls::close(ends[0]);
+            let _ = calls::close(ends[1]);
+        }
+    }
 }

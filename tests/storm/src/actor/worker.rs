@@ -9,7 +9,9 @@ use super::pair::{Listeners, Maker};
 use super::special;
 use super::streams::{self, Plan};
 use super::turns;
+use crate::calls;
 use crate::journal::Journal;
+use crate::pace;
 use crate::random::Random;
 
 /// How much of it, and of what size.
@@ -42,6 +44,7 @@ pub fn run(directory: &Path, journal: &Path, name: &str, load: Load) -> Result<(
             maker.journal.operations(done);
             return Ok(());
         }
+        pace::wait(journal, calls::monotonic);
         match random.below(10) {
             0..=5 => talk(&mut maker, &mut tools, &mut random),
             6 => stream(&mut maker, &mut tools, &mut random),

@@ -45,6 +45,7 @@ fn main() -> Result<ExitCode> {
         workers: arguments.workers,
         huge_bytes: arguments.huge_mib << 20,
         rings_bytes: arguments.rings_mib << 20,
+        tight: false,
     })?;
     for difference in &report.differences {
         println!("{difference}");
