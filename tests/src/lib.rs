@@ -9,6 +9,7 @@ pub mod client;
 pub mod crowd;
 pub mod curl;
 pub mod expect;
+pub mod go;
 pub mod http2;
 pub mod mariadb;
 pub mod mysql;

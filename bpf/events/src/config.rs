@@ -8,6 +8,9 @@ pub struct Offsets {
     pub task_files: u32,
     pub task_group_leader: u32,
     pub task_start_boottime: u32,
+    pub task_mm: u32,
+    /// Base of a thread's local storage (x86-64).
+    pub task_fsbase: u32,
     pub files_fdt: u32,
     pub fdt_max_fds: u32,
     pub fdt_fd: u32,
@@ -141,7 +144,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 50 * 4);
+const _: () = assert!(size_of::<Offsets>() == 52 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

@@ -23,7 +23,7 @@ use crate::maps::{
     Call, IN_FLIGHT, MORE, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
 };
 use crate::walk::{self, Found, RCV_SHUTDOWN, tcp};
-use crate::{binding, copy, hand_over, life, report, socket};
+use crate::{binding, copy, go, hand_over, life, output, report, socket};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
@@ -76,7 +76,12 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
     // SAFETY: as above.
     unsafe {
         socket::locate(state, found.sk);
-        if !show(state, found.sk, tgid, now) {
+        let first = if (*state).flags & socket_flag::ANNOUNCED == 0 {
+            go::entered(now)
+        } else {
+            now
+        };
+        if !show(state, found.sk, tgid, first) {
             binding::hidden(
                 found,
                 state,
@@ -85,6 +90,13 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
                 entry.argument,
                 now,
             );
+            return;
+        }
+        // Here, where nothing is copied: the exit is as much as old verifiers can follow.
+        if entry.direction == SENT
+            && let Some(address) = output::first_byte(entry.shape, entry.argument)
+            && go::bind(found, state, address)
+        {
             return;
         }
     }

@@ -12,6 +12,8 @@ pub static OFFSETS: Offsets = Offsets {
     task_files: 0,
     task_group_leader: 0,
     task_start_boottime: 0,
+    task_mm: 0,
+    task_fsbase: 0,
     files_fdt: 0,
     fdt_max_fds: 0,
     fdt_fd: 0,

@@ -13,6 +13,7 @@ mod binding;
 mod call;
 mod copy;
 mod globals;
+mod go;
 mod hand_over;
 mod life;
 mod maps;

@@ -31,6 +31,10 @@ const MAX_TLS_OUTPUTS: usize = 32 * 1024;
 /// Processes with such objects.
 const MAX_TLS_PROCESSES: usize = 4096;
 
+/// Goroutines that are inside of a call of crypto/tls, and connections of it: servers have one that
+/// waits to read for each connection.
+const MAX_GO: usize = 16 * 1024;
+
 pub type Ring = RingBuf<u8, TEMPLATE_RING>;
 
 #[btf_map]
@@ -97,6 +101,18 @@ pub static TLS_OUTPUTS: LruHashMap<TlsOutput, TlsOrigin, MAX_TLS_OUTPUTS> = LruH
 /// Processes whose sends are compared with those.
 #[btf_map]
 pub static TLS_PROCESSES: LruHashMap<u32, u8, MAX_TLS_PROCESSES> = LruHashMap::new();
+
+/// Not 0: there are probes on programs made by Go.
+#[btf_map]
+pub static GO_WATCHED: Array<u32, 1> = Array::new();
+
+/// Calls of Go's crypto/tls, by goroutine.
+#[btf_map]
+pub static GO_IN_FLIGHT: HashMap<GoKey, GoCall, MAX_GO> = HashMap::new();
+
+/// Connections of Go's crypto/tls that have been seen, by their address.
+#[btf_map]
+pub static GO_CONNECTIONS: LruHashMap<GoKey, GoConnection, MAX_GO> = LruHashMap::new();
 
 /// A call in flight, and while its bytes are copied the cursor over them: there is no other memory
 /// that is a thread's own.
@@ -259,6 +275,8 @@ pub mod socket_flag {
     pub const UNANSWERED: u32 = 4096;
     /// A call has moved this direction: sent, and received.
     pub const MOVED: [u32; 2] = [8192, 16384];
+    /// Its plaintext is that of Go's crypto/tls.
+    pub const GO: u32 = 1 << 16;
 }
 
 #[repr(C)]
@@ -326,6 +344,42 @@ pub struct TlsOrigin {
     pub tls: u64,
     /// When the object was first seen; 0 when two objects have put out the same bytes.
     pub born: u64,
+}
+
+/// A goroutine, or a connection, by its address in a process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoKey {
+    pub goroutine: u64,
+    pub process: u64,
+}
+
+/// A call of a function of crypto/tls.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoCall {
+    /// The `*tls.Conn`.
+    pub conn: u64,
+    /// What that one stands on.
+    pub beneath: u64,
+    pub buffer: u64,
+    pub length: u64,
+    /// Bytes of the goroutine's stack in use at the entry.
+    pub height: u64,
+    pub entry: u64,
+    pub kind: u32,
+    pub flags: u32,
+}
+
+/// What a `*tls.Conn` belongs to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoConnection {
+    /// 0 while it is not known.
+    pub sk: u64,
+    pub inode: u64,
+    pub beneath: u64,
+    pub flags: u64,
 }
 
 #[inline(always)]

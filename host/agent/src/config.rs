@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use wirespan_capture::live::DenyList;
 
 use crate::error::AgentError;
 
@@ -25,6 +26,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub capture: CaptureSection,
+    pub tls: TlsSection,
     pub parsers: ParsersSection,
     pub spans: SpansSection,
     pub nats: NatsSection,
@@ -34,8 +36,6 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureSection {
-    /// Probe TLS libraries. Off: encrypted connections are counted and left.
-    pub tls: bool,
     /// Memory of all rings together, in MiB.
     pub ring_mib: u32,
     /// Empty: every process. Otherwise only these.
@@ -49,11 +49,43 @@ pub struct CaptureSection {
 impl Default for CaptureSection {
     fn default() -> Self {
         Self {
-            tls: true,
             ring_mib: 32,
             pids: Vec::new(),
             ports: Vec::new(),
             containers: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSection {
+    /// Probe TLS libraries. Off: encrypted connections are counted and left.
+    pub enabled: bool,
+    /// Releases of kernels on which no TLS library is probed; `*` stands for anything.
+    pub deny_kernels: Vec<String>,
+    /// Commands, or paths of executables, that no probe may touch.
+    pub deny_processes: Vec<String>,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        let list = DenyList::default();
+        Self {
+            enabled: true,
+            deny_kernels: list.kernels,
+            deny_processes: list.processes,
+        }
+    }
+}
+
+impl TlsSection {
+    /// As the capture wants it.
+    #[must_use]
+    pub fn deny_list(&self) -> DenyList {
+        DenyList {
+            kernels: self.deny_kernels.clone(),
+            processes: self.deny_processes.clone(),
         }
     }
 }
@@ -202,7 +234,16 @@ mod tests {
         let config = load("[nats]\nurl = \"nats://127.0.0.1\"\n[capture]\nports = [80]\n").unwrap();
         assert_eq!(config.nats.url.as_deref(), Some("nats://127.0.0.1"));
         assert_eq!(config.capture.ports, [80]);
-        assert!(config.capture.tls);
+        assert!(config.tls.enabled);
+    }
+
+    #[test]
+    fn what_is_denied_can_be_widened_and_emptied() {
+        let config = load("[tls]\ndeny_processes = [\"postgres\"]\n").unwrap();
+        assert_eq!(config.tls.deny_processes, ["postgres"]);
+        assert!(config.tls.enabled && !config.tls.deny_kernels.is_empty());
+        let config = load("[tls]\nenabled = false\ndeny_kernels = []\n").unwrap();
+        assert!(!config.tls.enabled && config.tls.deny_kernels.is_empty());
     }
 
     #[test]

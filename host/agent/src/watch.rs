@@ -146,7 +146,8 @@ fn nats_config(config: &Config) -> Result<Option<NatsConfig>, AgentError> {
 
 fn live_config(config: &Config, artefacts: &Artefacts) -> Result<LiveConfig, AgentError> {
     let mut live = LiveConfig::new(artefacts.probes()?.into_owned());
-    live.tls = config.capture.tls;
+    live.tls = config.tls.enabled;
+    live.deny = config.tls.deny_list();
     live.rings_bytes = u64::from(config.capture.ring_mib) << 20;
     live.pids.clone_from(&config.capture.pids);
     live.ports.clone_from(&config.capture.ports);

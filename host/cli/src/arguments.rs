@@ -168,7 +168,17 @@ pub(crate) enum Perspective {
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// Print JSON instead of a table
+    /// List the processes with TCP sockets: the TLS they use, whether its plaintext is seen, and why
+    /// not
     #[arg(long)]
+    pub processes: bool,
+    /// What goes to standard output [default: table]
+    #[arg(short, long, value_enum)]
+    pub output: Option<FileOutput>,
+    /// The same as `--output json`
+    #[arg(long, conflicts_with = "output")]
     pub json: bool,
+    /// Configuration file [default: /etc/wirespan/wirespan.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }

@@ -162,6 +162,13 @@ pub(crate) const NEEDS: &[Need] = &[
         check: Check::Works("tshark", &["--version"]),
     },
     Need {
+        name: "Go",
+        why: "programs with a TLS library of their own, on stacks that move",
+        packages: &["golang-go"],
+        purposes: &[Purpose::Test],
+        check: Check::Works("go", &["version"]),
+    },
+    Need {
         name: "wrk",
         why: "makes the load of the benchmarks and of one test",
         packages: &["wrk"],

@@ -1,5 +1,6 @@
 //! What a live capture is told, and what it answers.
 
+use super::deny::{self, DenyList};
 use wirespan_events::config::{DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
 
 /// Budget of all rings together: at 2 ms between drains it holds 16 GB/s.
@@ -37,6 +38,8 @@ pub struct LiveConfig {
     pub containers: Vec<String>,
     /// Observe TLS libraries.
     pub tls: bool,
+    /// But not on these kernels, nor in these processes.
+    pub deny: DenyList,
 }
 
 impl LiveConfig {
@@ -57,8 +60,30 @@ impl LiveConfig {
             ports: Vec::new(),
             containers: Vec::new(),
             tls: true,
+            deny: DenyList::default(),
         }
     }
+}
+
+impl LiveConfig {
+    /// Why no TLS library is to be probed, if so.
+    #[must_use]
+    pub fn without_tls(&self) -> Option<String> {
+        without_tls(self.tls, &self.deny)
+    }
+}
+
+/// Why no TLS library is to be probed on this kernel, if so.
+#[must_use]
+pub fn without_tls(wanted: bool, deny: &DenyList) -> Option<String> {
+    if !wanted {
+        return Some("turned off (tls.enabled)".to_owned());
+    }
+    let release = deny::release();
+    let pattern = deny.kernel(&release)?;
+    Some(format!(
+        "this kernel, {release}, is one on which it is not done (tls.deny_kernels has {pattern})"
+    ))
 }
 
 /// What became of a probe set.

@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::fs::File;
 
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, FileHeader64, PF_X, PT_LOAD, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB,
-    STT_FUNC, SectionHeader64, Sym64,
+    ELFCLASS64, ELFDATA2LSB, FileHeader64, PF_X, PT_LOAD, ProgramHeader64, SHN_UNDEF, SHT_DYNSYM,
+    SHT_SYMTAB, STT_FUNC, SectionType, Sym64,
 };
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::{LittleEndian, ReadCache, ReadRef};
 
 /// Bytes of one file that are read. Symbols and names of a large program with debugging information
@@ -21,6 +21,9 @@ const MAX_READ_BYTES: u64 = 64 << 20;
 const NATIVE: object::elf::Machine = object::elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const NATIVE: object::elf::Machine = object::elf::EM_AARCH64;
+
+/// All that is native has it.
+const ENDIAN: LittleEndian = LittleEndian;
 
 /// Why nothing is probed in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +80,45 @@ impl<'file> ReadRef<'file> for Bounded<'file> {
     }
 }
 
+/// A function as a symbol table has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Where in the file its code begins.
+    pub offset: u64,
+    /// 0 where the table does not say.
+    pub bytes: u64,
+}
+
+type Header = FileHeader64<LittleEndian>;
+
+/// A program or library for this machine, opened.
+pub struct Image<'file> {
+    data: Bounded<'file>,
+    segments: &'file [ProgramHeader64<LittleEndian>],
+    sections: SectionTable<'file, Header, Bounded<'file>>,
+}
+
+/// Opens a file and has `look` look at it, all within one budget.
+///
+/// # Errors
+/// The file is no program or library that can be probed, or `look` fails.
+pub fn examine<T>(
+    file: &File,
+    look: impl FnOnce(&Image<'_>) -> Result<T, ElfError>,
+) -> Result<T, ElfError> {
+    let cache = ReadCache::new(file);
+    let left = Cell::new(MAX_READ_BYTES);
+    let data = Bounded {
+        cache: &cache,
+        left: &left,
+    };
+    match Image::parse(data).and_then(|image| look(&image)) {
+        // Budgets that are used up look like a truncated file from inside the reader.
+        Err(ElfError::Damaged(_)) if left.get() == 0 => Err(ElfError::TooLarge),
+        found => found,
+    }
+}
+
 /// File offsets of those of `names` that the file defines as functions, in the order of `names`;
 /// `None` for the others.
 ///
@@ -86,105 +128,148 @@ pub fn function_offsets<const N: usize>(
     file: &File,
     names: [&str; N],
 ) -> Result<[Option<u64>; N], ElfError> {
-    let cache = ReadCache::new(file);
-    let left = Cell::new(MAX_READ_BYTES);
-    let found = search(
-        Bounded {
-            cache: &cache,
-            left: &left,
-        },
-        names,
-    );
-    match found {
-        // Budgets that are used up look like a truncated file from inside the reader.
-        Err(ElfError::Damaged(_)) if left.get() == 0 => Err(ElfError::TooLarge),
-        found => found,
-    }
+    examine(file, |image| {
+        let found = image.functions(names)?;
+        Ok(found.map(|function| function.map(|function| function.offset)))
+    })
 }
 
-fn search<const N: usize>(
-    data: Bounded<'_>,
-    names: [&str; N],
-) -> Result<[Option<u64>; N], ElfError> {
-    let damaged = |error: object::Error| ElfError::Damaged(error.to_string());
-    // Looked at by itself: the reader calls everything it cannot use "unsupported".
-    let ident = data.read_bytes_at(0, 16).map_err(|()| ElfError::NotElf)?;
-    if !ident.starts_with(b"\x7fELF") {
-        return Err(ElfError::NotElf);
+fn damaged(error: object::Error) -> ElfError {
+    ElfError::Damaged(error.to_string())
+}
+
+impl<'file> Image<'file> {
+    fn parse(data: Bounded<'file>) -> Result<Self, ElfError> {
+        // Looked at by itself: the reader calls everything it cannot use "unsupported".
+        let ident = data.read_bytes_at(0, 16).map_err(|()| ElfError::NotElf)?;
+        if !ident.starts_with(b"\x7fELF") {
+            return Err(ElfError::NotElf);
+        }
+        if ident.get(4..6) != Some(&[ELFCLASS64.0, ELFDATA2LSB.0]) {
+            return Err(ElfError::Foreign);
+        }
+        let header = Header::parse(data).map_err(damaged)?;
+        if header.e_machine(ENDIAN) != NATIVE {
+            return Err(ElfError::Foreign);
+        }
+        Ok(Self {
+            data,
+            segments: header.program_headers(ENDIAN, data).map_err(damaged)?,
+            sections: header.sections(ENDIAN, data).map_err(damaged)?,
+        })
     }
-    if ident.get(4..6) != Some(&[ELFCLASS64.0, ELFDATA2LSB.0]) {
-        return Err(ElfError::Foreign);
+
+    /// Where in the file the code at an address is.
+    pub fn code_offset(&self, address: u64) -> Option<u64> {
+        self.offset_in(address, |segment| segment.p_flags(ENDIAN).contains(PF_X))
     }
-    let header = FileHeader64::<LittleEndian>::parse(data).map_err(damaged)?;
-    let endian = LittleEndian;
-    if header.e_machine(endian) != NATIVE {
-        return Err(ElfError::Foreign);
-    }
-    let segments = header.program_headers(endian, data).map_err(damaged)?;
-    let offset_of = |address: u64| {
-        segments
+
+    fn offset_in(
+        &self,
+        address: u64,
+        wanted: impl Fn(&ProgramHeader64<LittleEndian>) -> bool,
+    ) -> Option<u64> {
+        self.segments
             .iter()
-            .filter(|segment| {
-                segment.p_type(endian) == PT_LOAD && segment.p_flags(endian).contains(PF_X)
-            })
+            .filter(|segment| segment.p_type(ENDIAN) == PT_LOAD && wanted(segment))
             .find_map(|segment| {
-                let within = address.checked_sub(segment.p_vaddr(endian))?;
-                (within < segment.p_filesz(endian))
-                    .then(|| segment.p_offset(endian).checked_add(within))?
+                let within = address.checked_sub(segment.p_vaddr(ENDIAN))?;
+                (within < segment.p_filesz(ENDIAN))
+                    .then(|| segment.p_offset(ENDIAN).checked_add(within))?
             })
-    };
+    }
 
-    let sections = header.section_headers(endian, data).map_err(damaged)?;
-    let mut found = [None; N];
-    // What is exported first: it is small, and a stripped library has nothing else.
-    for wanted in [SHT_DYNSYM, SHT_SYMTAB] {
-        for section in sections
-            .iter()
-            .filter(|section| section.sh_type(endian) == wanted)
-        {
-            fill(&mut found, names, sections, section, data, offset_of)?;
-        }
-        if found.iter().all(Option::is_some) {
-            break;
+    /// What the file has for the memory at an address.
+    pub fn at_address(&self, address: u64, bytes: u64) -> Option<&'file [u8]> {
+        let offset = self.offset_in(address, |_| true)?;
+        self.data.read_bytes_at(offset, bytes).ok()
+    }
+
+    pub fn has_section(&self, name: &[u8]) -> bool {
+        self.sections.section_by_name(ENDIAN, name).is_some()
+    }
+
+    pub fn section_address(&self, name: &[u8]) -> Option<u64> {
+        let (_, section) = self.sections.section_by_name(ENDIAN, name)?;
+        Some(section.sh_addr(ENDIAN))
+    }
+
+    /// The bytes of a section; `None` where there is none of that name.
+    ///
+    /// # Errors
+    /// When the file does not hold them, or they are too many.
+    pub fn section(&self, name: &[u8]) -> Result<Option<&'file [u8]>, ElfError> {
+        match self.sections.section_by_name(ENDIAN, name) {
+            Some((_, section)) => section.data(ENDIAN, self.data).map(Some).map_err(damaged),
+            None => Ok(None),
         }
     }
-    Ok(found)
-}
 
-fn fill<const N: usize>(
-    found: &mut [Option<u64>; N],
-    names: [&str; N],
-    sections: &[SectionHeader64<LittleEndian>],
-    section: &SectionHeader64<LittleEndian>,
-    data: Bounded<'_>,
-    offset_of: impl Fn(u64) -> Option<u64>,
-) -> Result<(), ElfError> {
-    let damaged = |error: object::Error| ElfError::Damaged(error.to_string());
-    let endian = LittleEndian;
-    let symbols: &[Sym64<LittleEndian>] = section.data_as_array(endian, data).map_err(damaged)?;
-    let strings = sections
-        .get(section.sh_link(endian) as usize)
-        .ok_or_else(|| ElfError::Damaged("a symbol table has no names".to_owned()))?;
-    let strings = strings.data(endian, data).map_err(damaged)?;
-    for symbol in symbols {
-        // An indirect function (STT_GNU_IFUNC) begins with its resolver, not with the function.
-        if symbol.st_type() != STT_FUNC || symbol.st_shndx(endian) == SHN_UNDEF {
-            continue;
-        }
-        let Some(tail) = strings.get(symbol.st_name(endian) as usize..) else {
-            continue;
-        };
-        for (slot, name) in found.iter_mut().zip(names) {
-            if slot.is_none()
-                && tail
-                    .strip_prefix(name.as_bytes())
-                    .is_some_and(|rest| rest.first() == Some(&0))
-            {
-                *slot = offset_of(symbol.st_value(endian));
+    /// Those of `names` that the file defines as functions, in the order of `names`.
+    ///
+    /// # Errors
+    /// The symbol tables are damaged or too large.
+    pub fn functions<const N: usize>(
+        &self,
+        names: [&str; N],
+    ) -> Result<[Option<Function>; N], ElfError> {
+        let mut found = [None; N];
+        // What is exported first: it is small, and a stripped library has nothing else.
+        for wanted in [SHT_DYNSYM, SHT_SYMTAB] {
+            self.each_function(wanted, |tail, function| {
+                for (slot, name) in found.iter_mut().zip(names) {
+                    if slot.is_none()
+                        && tail
+                            .strip_prefix(name.as_bytes())
+                            .is_some_and(|rest| rest.first() == Some(&0))
+                    {
+                        *slot = function();
+                    }
+                }
+            })?;
+            if found.iter().all(Option::is_some) {
+                break;
             }
         }
+        Ok(found)
     }
-    Ok(())
+
+    /// Calls `visit` for each function of the symbol tables of one type, with its name (and what
+    /// follows in the table of names, from the NUL on) and a way to find it.
+    fn each_function(
+        &self,
+        wanted: SectionType,
+        mut visit: impl FnMut(&[u8], &dyn Fn() -> Option<Function>),
+    ) -> Result<(), ElfError> {
+        for section in self.sections.iter() {
+            if section.sh_type(ENDIAN) != wanted {
+                continue;
+            }
+            let symbols: &[Sym64<LittleEndian>] =
+                section.data_as_array(ENDIAN, self.data).map_err(damaged)?;
+            let strings = self
+                .sections
+                .iter()
+                .nth(section.sh_link(ENDIAN) as usize)
+                .ok_or_else(|| ElfError::Damaged("a symbol table has no names".to_owned()))?;
+            let strings = strings.data(ENDIAN, self.data).map_err(damaged)?;
+            for symbol in symbols {
+                // An indirect function (STT_GNU_IFUNC) begins with its resolver, not with the function.
+                if symbol.st_type() != STT_FUNC || symbol.st_shndx(ENDIAN) == SHN_UNDEF {
+                    continue;
+                }
+                if let Some(tail) = strings.get(symbol.st_name(ENDIAN) as usize..) {
+                    visit(tail, &|| {
+                        Some(Function {
+                            offset: self.code_offset(symbol.st_value(ENDIAN))?,
+                            bytes: symbol.st_size(ENDIAN),
+                        })
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::btf::Btf;
 use super::capability::Effective;
+use super::deny::DenyList;
 use super::tracefs::Tracefs;
 use super::trials;
 use crate::error::CaptureError;
@@ -120,6 +121,34 @@ pub fn probe() -> FeatureReport {
     trials::programs(&mut report, btf.as_ref(), tracefs.as_ref());
     trials::settings(&mut report);
     report
+}
+
+/// Adds what the configuration says of TLS. `left_out`: why no TLS library is probed, if so.
+pub fn tls(report: &mut FeatureReport, left_out: Option<&str>, deny: &DenyList) {
+    const NAME: &str = "TLS libraries";
+    let list = |patterns: &[String]| {
+        if patterns.is_empty() {
+            "none".to_owned()
+        } else {
+            patterns.join(", ")
+        }
+    };
+    match left_out {
+        None => report.ok(
+            NAME,
+            format!(
+                "probed, but not on kernels {}, nor what processes {} have mapped",
+                list(&deny.kernels),
+                list(&deny.processes)
+            ),
+        ),
+        Some(why) => report.lacks(
+            NAME,
+            false,
+            format!("not probed: {why}; encrypted connections are counted and left"),
+            "change [tls] in the configuration, if this is not wanted",
+        ),
+    }
 }
 
 /// Fails with the first thing without which there is no capture: for `run` and `record`, before

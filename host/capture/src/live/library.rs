@@ -1,14 +1,16 @@
-//! One TLS library: opened through the process that maps it, and where its functions begin.
+//! One TLS library, or program with one of its own: opened through the process that maps it, and where
+//! its functions begin.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::elf;
+use super::elf::{self, ElfError};
+use super::go::{self, GoProgram};
 use super::maps::Mapping;
 use super::placement;
 
@@ -58,6 +60,14 @@ pub enum TlsFunction {
     WriteInner,
     /// The same since OpenSSL 3.3: flags come before the pointer to the number of bytes.
     WriteInnerFlags,
+    /// `func (c *Conn) Read(b []byte) (int, error)` of Go's crypto/tls
+    GoRead,
+    /// `func (c *Conn) Write(b []byte) (int, error)`
+    GoWrite,
+    /// `func (c *Conn) clientHandshake(ctx context.Context) error`, and that of servers
+    GoHandshake,
+    /// A return instruction of any of the three.
+    GoReturn,
 }
 
 /// Functions by their symbols. What ends an object is first: probed in this order, no object is seen
@@ -94,6 +104,8 @@ pub enum TlsFlavour {
     GnuTls,
     /// No TLS of its own, but the BIOs that TLS writes to: `libcrypto`.
     Crypto,
+    /// crypto/tls, in a program made by Go.
+    Go,
 }
 
 /// A library that can be probed.
@@ -120,6 +132,8 @@ pub enum OpenError {
     Unreadable(io::Error),
     /// There is nothing to probe.
     Refused(String),
+    /// A program without TLS of its own, as most are.
+    WithoutTls,
 }
 
 /// Names of libraries, as far as they are the same everywhere.
@@ -138,17 +152,50 @@ pub fn is_tls_name(path: &[u8]) -> bool {
     })
 }
 
+/// What the process runs, as its mappings name it.
+pub(super) fn program(directory: &Path) -> Option<Vec<u8>> {
+    const DELETED: &[u8] = b" (deleted)";
+    let target = std::fs::read_link(directory.join("exe")).ok()?;
+    let mut path = target.into_os_string().into_vec();
+    if path.ends_with(DELETED) {
+        path.truncate(path.len().saturating_sub(DELETED.len()));
+    }
+    Some(path)
+}
+
 pub(super) fn path_of(mapping: &Mapping<'_>) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(mapping.path))
 }
 
-/// Opens what `pid` has mapped, and finds the functions in it.
+/// Opens what `pid` has mapped, a TLS library by its name or the program itself, and finds the
+/// functions in it.
 ///
 /// # Errors
 /// See [`OpenError`].
 pub fn open(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<TlsLibrary, OpenError> {
     let file = open_mapped(root, pid, mapping)?;
-    examine(file, path_of(mapping), pid)
+    if is_tls_name(mapping.path) {
+        examine(file, path_of(mapping), pid)
+    } else {
+        examine_program(file, path_of(mapping), pid)
+    }
+}
+
+/// Looks for TLS that is linked into a program.
+fn examine_program(file: File, path: PathBuf, pid: u32) -> Result<TlsLibrary, OpenError> {
+    let go = elf::examine(&file, |image| go::examine(&file, image));
+    match go {
+        Ok(Some(GoProgram::Tls(functions))) => library(file, path, functions, TlsFlavour::Go, pid),
+        Ok(Some(GoProgram::WithoutTls)) => Err(OpenError::WithoutTls),
+        Ok(Some(GoProgram::Refused(why))) => Err(OpenError::Refused(why)),
+        Ok(None) => match functions(&file) {
+            Ok((functions, flavour)) => library(file, path, functions, flavour, pid),
+            Err(_) => Err(OpenError::WithoutTls),
+        },
+        // Not a program at all, as of a process in a foreign architecture.
+        Err(ElfError::NotElf | ElfError::Foreign) => Err(OpenError::WithoutTls),
+        Err(error) => Err(OpenError::Refused(error.to_string())),
+    }
 }
 
 /// Opens a file that nobody needs to have mapped.
@@ -160,8 +207,18 @@ pub(super) fn open_installed(path: &Path) -> Result<TlsLibrary, OpenError> {
 }
 
 fn examine(file: File, display_path: PathBuf, first_pid: u32) -> Result<TlsLibrary, OpenError> {
-    let id = identify(&file).map_err(OpenError::Unreadable)?;
     let (functions, flavour) = functions(&file).map_err(OpenError::Refused)?;
+    library(file, display_path, functions, flavour, first_pid)
+}
+
+fn library(
+    file: File,
+    display_path: PathBuf,
+    functions: Vec<(TlsFunction, u64)>,
+    flavour: TlsFlavour,
+    first_pid: u32,
+) -> Result<TlsLibrary, OpenError> {
+    let id = identify(&file).map_err(OpenError::Unreadable)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     Ok(TlsLibrary {
         id,
@@ -176,7 +233,7 @@ fn examine(file: File, display_path: PathBuf, first_pid: u32) -> Result<TlsLibra
 
 /// `map_files` leads to the very file, deleted or replaced meanwhile as it may be, but needs
 /// `CAP_CHECKPOINT_RESTORE`; the path in the process's root does not.
-fn open_mapped(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<File, OpenError> {
+pub(super) fn open_mapped(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<File, OpenError> {
     let directory = root.join(pid.to_string());
     let exact = directory
         .join("map_files")

@@ -12,8 +12,9 @@ use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter, more};
 use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
+use super::go_calls::GoCalls;
 use super::offsets::{ABSENT, Offsets};
-use super::probes::{Attachment, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
+use super::probes::{Attachment, GO_PROGRAMS, GO_SET, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::tracefs::Tracefs;
@@ -37,6 +38,7 @@ pub(super) struct Loaded {
     /// Probes can be put on TLS libraries.
     pub(super) tls: bool,
     pub(super) tls_since: Array<MapData, u64>,
+    pub(super) go_calls: GoCalls,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
     pub(super) counters: LiveCounters,
@@ -103,6 +105,10 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     };
     let mut control: Array<MapData, u32> = take(&mut ebpf, "CONTROL")?;
     let tls_since: Array<MapData, u64> = take(&mut ebpf, "TLS_SINCE")?;
+    let go_calls = GoCalls::new(
+        take(&mut ebpf, "GO_WATCHED")?,
+        take(&mut ebpf, "GO_IN_FLIGHT")?,
+    );
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
     let sockets: Sockets = take(&mut ebpf, "SOCKETS")?;
@@ -119,7 +125,19 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     };
     load_more(&mut ebpf, &mut report);
     attach(&mut ebpf, &tracefs, &mut report)?;
-    let tls = config.tls && load_tls(&mut ebpf, &mut report);
+    let tls = match config.without_tls() {
+        None => load_tls(&mut ebpf, &mut report),
+        Some(why) => {
+            if config.tls {
+                report.sets.push(ProbeSet {
+                    name: "TLS libraries",
+                    left_out: Some(why),
+                    without: "what passes encrypted",
+                });
+            }
+            false
+        }
+    };
     control
         .set(control::WATCHING, 1, 0)
         .map_err(|error| refused("the capture cannot be begun", &error))?;
@@ -130,6 +148,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         cgroups,
         tls,
         tls_since,
+        go_calls,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
         counters: LiveCounters {
@@ -253,6 +272,8 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         task_files: get("OFF_TASK_FILES"),
         task_group_leader: get("OFF_TASK_GROUP_LEADER"),
         task_start_boottime: get("OFF_TASK_START"),
+        task_mm: get("OFF_TASK_MM"),
+        task_fsbase: get("OFF_TASK_FSBASE"),
         files_fdt: get("OFF_FILES_FDT"),
         fdt_max_fds: get("OFF_FDT_MAX_FDS"),
         fdt_fd: get("OFF_FDT_FD"),
@@ -401,22 +422,29 @@ fn try_load_more(ebpf: &mut Ebpf) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads the programs for TLS libraries, which are attached where such libraries are found.
+/// Loads the programs for TLS libraries, which are attached where such libraries are found. Whether
+/// there are any.
 fn load_tls(ebpf: &mut Ebpf, report: &mut LiveReport) -> bool {
-    let loaded = TLS_PROGRAMS
-        .iter()
-        .try_for_each(|name| uprobe(ebpf, name)?.load().map_err(|error| reason(&error)));
-    let left_out = loaded.err();
-    if let Some(why) = &left_out {
-        tracing::warn!(set = TLS_SET, why, "probe set left out");
+    let mut any = false;
+    for (set, programs, without) in [
+        (TLS_SET, TLS_PROGRAMS, "the plaintext of TLS libraries"),
+        (GO_SET, GO_PROGRAMS, "the plaintext of programs made by Go"),
+    ] {
+        let loaded = programs
+            .iter()
+            .try_for_each(|name| uprobe(ebpf, name)?.load().map_err(|error| reason(&error)));
+        let left_out = loaded.err();
+        if let Some(why) = &left_out {
+            tracing::warn!(set, why, "probe set left out");
+        }
+        any |= left_out.is_none();
+        report.sets.push(ProbeSet {
+            name: set,
+            left_out,
+            without,
+        });
     }
-    let usable = left_out.is_none();
-    report.sets.push(ProbeSet {
-        name: TLS_SET,
-        left_out,
-        without: "the plaintext of TLS libraries",
-    });
-    usable
+    any
 }
 
 /// A program for functions of user space.

@@ -75,6 +75,9 @@ const MEMBERS: &[Wanted] = &[
         &["start_boottime", "real_start_time"],
         8,
     ),
+    // Which goroutine a thread runs is told by its local storage.
+    optional("OFF_TASK_MM", "task_struct", &["mm"], POINTER),
+    optional("OFF_TASK_FSBASE", "task_struct", &["thread.fsbase"], 8),
     required("OFF_FILES_FDT", "files_struct", &["fdt"], POINTER),
     required("OFF_FDT_FD", "fdtable", &["fd"], POINTER),
     required("OFF_FDT_MAX_FDS", "fdtable", &["max_fds"], 4),

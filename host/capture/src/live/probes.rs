@@ -187,3 +187,9 @@ pub(super) const TLS_PROGRAMS: &[&str] = &[
     "tls_send_file",
     "tls_read_packet",
 ];
+
+/// The set of probes on crypto/tls of Go.
+pub(super) const GO_SET: &str = "go";
+
+/// Its programs.
+pub(super) const GO_PROGRAMS: &[&str] = &["go_return", "go_read", "go_write", "go_handshake"];

@@ -85,6 +85,7 @@ impl LiveSource {
             cgroups,
             tls,
             tls_since,
+            go_calls,
             verdicts,
             sockets,
             counters,
@@ -93,7 +94,13 @@ impl LiveSource {
         let reconciler = Reconciler::start(sockets)?;
         let attached = if tls {
             let host = Arc::clone(&counters.host);
-            Attached::Watched(TlsProbes::start(ebpf, tls_since, host)?)
+            Attached::Watched(TlsProbes::start(
+                ebpf,
+                tls_since,
+                go_calls,
+                config.deny.clone(),
+                host,
+            )?)
         } else {
             Attached::Fixed(ebpf)
         };

@@ -1,4 +1,5 @@
-//! Finds the TLS libraries that processes have mapped, in whatever mount namespace they run.
+//! Finds the TLS libraries that processes have mapped, and programs with TLS of their own, in whatever
+//! mount namespace they run.
 //!
 //! A uprobe sits on a file's inode and fires in every process that maps it, so what is looked for
 //! are files, not processes; a process is only where a file is found. The scan runs every quarter
@@ -11,6 +12,7 @@ use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::deny::DenyList;
 use super::installed;
 use super::library::{self, FileId, OpenError, TlsLibrary};
 use super::maps::{self, Mapping};
@@ -60,6 +62,8 @@ pub struct TlsChanges {
     pub added: Vec<TlsLibrary>,
     /// No process maps them any more: their probes can go.
     pub gone: Vec<FileId>,
+    /// Processes that had a library of those and have ended.
+    pub ended: Vec<u32>,
     /// Named like a TLS library, but not observable, and why. Each file is reported once.
     pub refused: Vec<(PathBuf, String)>,
 }
@@ -173,27 +177,36 @@ pub struct TlsScanner {
     /// Those of the node itself, which count as in use as long as they are there.
     installed: Vec<FileId>,
     installed_next: Option<Instant>,
+    deny: DenyList,
+    /// Libraries that processes on that list have mapped, with those processes.
+    denied: HashMap<FileId, Vec<u32>>,
+    /// As in [`TlsChanges`], for the next.
+    ended: Vec<u32>,
     counters: TlsCounters,
     buffer: Vec<u8>,
 }
 
 impl Default for TlsScanner {
     fn default() -> Self {
-        Self::new(process::proc_root())
+        Self::new(process::proc_root(), DenyList::default())
     }
 }
 
 impl TlsScanner {
-    /// Looks at the processes in `root` (see [`process::proc_root`]).
+    /// Looks at the processes in `root` (see [`process::proc_root`]). Libraries that a process on
+    /// the list has mapped are left alone, whoever else uses them: a probe sits on the file.
     #[must_use]
-    pub fn new(root: PathBuf) -> Self {
+    pub fn new(root: PathBuf, deny: DenyList) -> Self {
         Self {
             root,
+            deny,
+            denied: HashMap::new(),
             processes: HashMap::new(),
             files: HashMap::new(),
             libraries: HashMap::new(),
             installed: Vec::new(),
             installed_next: None,
+            ended: Vec::new(),
             counters: TlsCounters::default(),
             buffer: Vec::new(),
         }
@@ -222,10 +235,6 @@ impl TlsScanner {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
         let scan = self.counters.scans;
-        if self.installed_next.is_none_or(|next| now >= next) {
-            self.installed_next = Some(now + INSTALLED_LOOK);
-            self.look_at_installed(now, &mut changes);
-        }
         // Without the directory nothing is known to have ended.
         let Ok(entries) = std::fs::read_dir(&self.root) else {
             return changes;
@@ -249,6 +258,10 @@ impl TlsScanner {
         for pid in ended {
             self.end(pid, now);
         }
+        // After the processes: what one of them is not to be touched by is known now.
+        if self.installed_next.is_none_or(|next| now >= next) {
+            self.look_at_installed(now, &mut changes);
+        }
         self.libraries.retain(|&id, library| {
             let stays =
                 library.users > 0 || now.saturating_duration_since(library.idle_since) < GRACE;
@@ -257,6 +270,11 @@ impl TlsScanner {
             }
             stays
         });
+        // Added by one process and then taken away for another.
+        changes
+            .added
+            .retain(|library| !self.denied.contains_key(&library.id));
+        changes.ended = std::mem::take(&mut self.ended);
         changes
     }
 
@@ -264,12 +282,16 @@ impl TlsScanner {
     /// process maps it.
     fn look_at_installed(&mut self, now: Instant, changes: &mut TlsChanges) {
         let mut present = Vec::new();
+        self.installed_next = Some(now + INSTALLED_LOOK);
         for library in installed::find(&self.root)
             .iter()
             .filter_map(|path| library::open_installed(path).ok())
         {
             let id = library.id;
-            if present.contains(&id) || self.libraries.len() >= MAX_LIBRARIES {
+            if present.contains(&id)
+                || self.denied.contains_key(&id)
+                || self.libraries.len() >= MAX_LIBRARIES
+            {
                 continue;
             }
             present.push(id);
@@ -341,10 +363,15 @@ impl TlsScanner {
         let mut files = Vec::new();
         if readable {
             let lines = buffer.split(|&byte| byte == b'\n');
-            for mapping in lines
-                .filter_map(maps::executable)
-                .filter(|mapping| library::is_tls_name(mapping.path))
-            {
+            let program = library::program(&directory);
+            let denied = self.is_denied(&directory, program.as_deref());
+            for mapping in lines.filter_map(maps::executable).filter(|mapping| {
+                library::is_tls_name(mapping.path) || program.as_deref() == Some(mapping.path)
+            }) {
+                if denied {
+                    self.leave_alone(&mapping, pid, changes);
+                    continue;
+                }
                 let file = (mapping.device, mapping.inode);
                 if !files.contains(&file) && self.know(file, &mapping, pid, now, changes) {
                     files.push(file);
@@ -381,6 +408,8 @@ impl TlsScanner {
             return true;
         }
         let library = match library::open(&self.root, pid, mapping) {
+            // Asked again at the next look: the process that it is left alone for may have ended.
+            Ok(library) if self.denied.contains_key(&library.id) => return false,
             Ok(library) if self.libraries.contains_key(&library.id) => Some(library.id),
             Ok(_) if self.libraries.len() >= MAX_LIBRARIES => {
                 self.counters.over_limit = self.counters.over_limit.saturating_add(1);
@@ -408,6 +437,7 @@ impl TlsScanner {
                 changes.refused.push((library::path_of(mapping), reason));
                 None
             }
+            Err(OpenError::WithoutTls) => None,
         };
         if let Some(known) = library.and_then(|id| self.libraries.get_mut(&id)) {
             known.users = known.users.saturating_add(1);
@@ -416,8 +446,52 @@ impl TlsScanner {
         true
     }
 
+    /// Whether the operator wants this process left alone.
+    fn is_denied(&self, directory: &Path, program: Option<&[u8]>) -> bool {
+        if self.deny.processes.is_empty() {
+            return false;
+        }
+        let command = bounded::read(&directory.join("comm"), MAX_STATM_BYTES).unwrap_or_default();
+        self.deny
+            .process(command.trim_ascii_end(), program.unwrap_or_default())
+            .is_some()
+    }
+
+    /// Takes a library that a denied process has mapped from everybody.
+    fn leave_alone(&mut self, mapping: &Mapping<'_>, pid: u32, changes: &mut TlsChanges) {
+        let Ok(library) = library::open(&self.root, pid, mapping) else {
+            return;
+        };
+        let id = library.id;
+        let users = self.denied.entry(id).or_default();
+        if users.contains(&pid) {
+            return;
+        }
+        users.push(pid);
+        if self.libraries.remove(&id).is_some() {
+            self.files.retain(|_, known| known.library != Some(id));
+            changes.gone.push(id);
+            changes.refused.push((
+                library::path_of(mapping),
+                "in use by a process that is not to be touched".to_owned(),
+            ));
+        }
+    }
+
     fn end(&mut self, pid: u32, now: Instant) {
+        self.denied.retain(|_, users| {
+            users.retain(|user| *user != pid);
+            !users.is_empty()
+        });
         if let Some(watched) = self.processes.remove(&pid) {
+            let has_library = |file| {
+                self.files
+                    .get(file)
+                    .is_some_and(|known| known.library.is_some())
+            };
+            if watched.files.iter().any(has_library) {
+                self.ended.push(pid);
+            }
             self.release(watched.files, now);
         }
     }

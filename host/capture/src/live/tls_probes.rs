@@ -1,6 +1,6 @@
 //! Keeps probes on the TLS libraries that processes use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -12,11 +12,14 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use wirespan_events::config::TLS_ATTACHING;
 
 use super::counters::{HostCounters, add};
-use super::library::{FileId, TlsFunction, TlsLibrary};
+use super::deny::DenyList;
+use super::go_calls::GoCalls;
+use super::library::{FileId, TlsFlavour, TlsFunction, TlsLibrary};
 use super::load::{reason, uprobe};
 use super::source::monotonic;
 use super::tls::TlsScanner;
 use crate::error::CaptureError;
+use crate::process;
 
 /// Between two looks at the processes: a server's first requests come later than this after it has
 /// mapped its library.
@@ -36,13 +39,17 @@ impl TlsProbes {
     pub(super) fn start(
         ebpf: Ebpf,
         since: Array<MapData, u64>,
+        go_calls: GoCalls,
+        deny: DenyList,
         counters: Arc<HostCounters>,
     ) -> Result<Self, CaptureError> {
         let mut probes = Probes {
             attached: HashMap::new(),
             ebpf,
             since,
-            scanner: TlsScanner::default(),
+            go_calls,
+            go: HashSet::new(),
+            scanner: TlsScanner::new(process::proc_root(), deny),
             counters,
         };
         probes.look();
@@ -81,6 +88,9 @@ struct Probes {
     attached: HashMap<FileId, Vec<UProbeLink>>,
     ebpf: Ebpf,
     since: Array<MapData, u64>,
+    go_calls: GoCalls,
+    /// Which of the attached were made by Go.
+    go: HashSet<FileId>,
     scanner: TlsScanner,
     counters: Arc<HostCounters>,
 }
@@ -98,6 +108,11 @@ fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
         TlsFunction::Handshake => ("tls_handshake", Some("tls_handshake_return")),
         TlsFunction::Output => ("tls_output", None),
         TlsFunction::Free => ("tls_free", None),
+        // Never a return probe on Go: its stacks move.
+        TlsFunction::GoRead => ("go_read", None),
+        TlsFunction::GoWrite => ("go_write", None),
+        TlsFunction::GoHandshake => ("go_handshake", None),
+        TlsFunction::GoReturn => ("go_return", None),
     }
 }
 
@@ -106,6 +121,12 @@ impl Probes {
         let changes = self.scanner.scan();
         for id in changes.gone {
             self.attached.remove(&id);
+            if self.go.remove(&id) {
+                self.go_calls.watch(!self.go.is_empty());
+            }
+        }
+        if !changes.ended.is_empty() {
+            self.go_calls.forget(&changes.ended);
         }
         for (path, why) in changes.refused {
             tracing::info!(path = %path.display(), why, "TLS not observable");
@@ -119,6 +140,10 @@ impl Probes {
             let path = library.display_path.display().to_string();
             match self.attach(&library) {
                 Ok(()) => {
+                    if library.flavour == TlsFlavour::Go {
+                        self.go.insert(library.id);
+                        self.go_calls.watch(true);
+                    }
                     add(&self.counters.tls_libraries, 1);
                     tracing::info!(path, flavour = ?library.flavour, "TLS library probed");
                 }

@@ -78,7 +78,7 @@ impl Proc {
     }
 
     fn scanner(&self) -> TlsScanner {
-        TlsScanner::new(self.0.path().to_owned())
+        TlsScanner::new(self.0.path().to_owned(), DenyList::default())
     }
 }
 
@@ -304,8 +304,84 @@ fn libraries_in_other_mount_namespaces_are_found_and_one_beneath_two_overlays_is
     // The kernel gives each its own identity in `maps` from 6.8 on.
     let names = |path: &Path| path.ends_with("libssl.so.3");
     assert!(names(&library.display_path));
-    // With their libcrypto, which is the node's own.
-    assert!(scanner.files.len() <= 3 && scanner.libraries.len() == 2);
+    // With their libcrypto, which is the node's own, and with Python itself.
+    assert!(scanner.files.len() <= 4 && scanner.libraries.len() == 2);
+}
+
+#[test]
+fn what_a_denied_process_has_mapped_is_left_alone_until_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy_to(directory.path(), "libssl.so.3");
+    let mut python = Python::start();
+    python.load(&path);
+    let proc = Proc::of(&[&python]);
+    let deny = DenyList {
+        processes: vec!["precious*".to_owned()],
+        ..DenyList::default()
+    };
+    let mut scanner = TlsScanner::new(proc.0.path().to_owned(), deny);
+    let now = Instant::now();
+    let changes = scanner.scan_at(now);
+    let of_test = |library: &&TlsLibrary| library.display_path == path;
+    let added = changes.added.iter().find(of_test);
+    let id = added.expect("it is not denied yet").id;
+    let mut precious = Python::start();
+    precious.run("open('/proc/self/comm', 'w').write('precious-1')");
+    precious.load(&path);
+    proc.add(&precious);
+    assert!(scanner.scan_at(now).gone.contains(&id));
+    // Nor for anybody who comes later.
+    let mut third = Python::start();
+    third.load(&path);
+    proc.add(&third);
+    let later = now + Duration::from_secs(70);
+    let changes = scanner.scan_at(later);
+    assert!(changes.added.is_empty() && changes.gone.is_empty());
+    drop(precious);
+    // In a real `/proc` it is gone at once; here its end is noticed when it is looked at again, which
+    // may be after the others were.
+    let mut added = Vec::new();
+    for seconds in [70, 140] {
+        added.extend(scanner.scan_at(later + Duration::from_secs(seconds)).added);
+    }
+    assert!(added.iter().any(|library| library.id == id));
+}
+
+#[test]
+fn a_process_that_ends_between_discovery_and_attachment_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = copy_to(directory.path(), "libssl.so.3");
+    let mut python = Python::start();
+    python.load(&path);
+    let pid = python.pid();
+    let text = std::fs::read(format!("/proc/{pid}/maps")).unwrap();
+    let mut mappings = text
+        .split(|&byte| byte == b'\n')
+        .filter_map(maps::executable);
+    let mapping = mappings
+        .find(|mapping| mapping.path == path.as_os_str().as_encoded_bytes())
+        .unwrap();
+    let proc = Proc::of(&[&python]);
+    let mut scanner = proc.scanner();
+    let mut changes = scanner.scan();
+    drop(python);
+    // Before it was opened: no error but that, and nothing is remembered.
+    assert!(matches!(
+        library::open(Path::new("/proc"), pid, &mapping),
+        Err(OpenError::Unreadable(_))
+    ));
+    // After that: the file is held, so the probes find it all the same, and are taken off later.
+    changes.added.retain(|library| library.display_path == path);
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::fs::read(&changes.added[0].path).is_ok());
+    let later = scanner.scan_at(Instant::now() + GRACE + Duration::from_secs(1));
+    let last = scanner.scan_at(Instant::now() + 3 * GRACE);
+    assert!(
+        [later.gone, last.gone]
+            .concat()
+            .contains(&changes.added[0].id)
+    );
+    assert!(scanner.processes.is_empty() && scanner.files.is_empty());
 }
 
 #[test]

@@ -4,10 +4,12 @@
 mod bytes;
 mod ends;
 mod filters;
+mod go;
 mod kernel_tls;
 mod libraries;
 mod memory;
 mod own;
+mod processes;
 mod script;
 mod support;
 mod tls;

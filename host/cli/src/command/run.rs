@@ -54,7 +54,7 @@ pub(crate) fn narrow(config: &mut Config, narrow: Narrow) {
     if !narrow.container.is_empty() {
         capture.containers = narrow.container;
     }
-    capture.tls &= !narrow.no_tls;
+    config.tls.enabled &= !narrow.no_tls;
 }
 
 /// Tells what was attached, and what had to be left out.

@@ -1,0 +1,208 @@
+//! Plaintext of Go's crypto/tls.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use wirespan_capture::{Direction, Layer, Role};
+
+use crate::support::{Bench, config};
+
+const PROGRAM: &str = include_str!("conversations.go");
+
+/// A program of Go under test, stopped whatever becomes of the test.
+struct Program {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn build(directory: &Path, options: &[&str]) -> PathBuf {
+    let (source, program) = (directory.join("main.go"), directory.join("conversations"));
+    std::fs::write(&source, PROGRAM).unwrap();
+    let status = Command::new("go")
+        .arg("build")
+        .args(options)
+        .arg("-o")
+        .args([&program, &source])
+        .env("GO111MODULE", "off")
+        .env("GOFLAGS", "")
+        .env("CGO_ENABLED", "0")
+        .env("GOCACHE", std::env::temp_dir().join("wirespan-go-cache"))
+        .status()
+        .expect("Go is installed: `cargo xtask setup --test`");
+    assert!(status.success());
+    program
+}
+
+impl Program {
+    /// Starts it, and waits until it listens.
+    fn start(program: &Path, port: u16, connections: usize, rounds: usize) -> Self {
+        let mut child = Command::new(program)
+            .args([
+                port.to_string(),
+                connections.to_string(),
+                rounds.to_string(),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut started = Self { child, lines };
+        assert_eq!(started.line(), "ready\n");
+        started
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn go(&mut self) {
+        writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
+    }
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of a link to a perf event: the identity of its program, and the kind of
+/// event (`enum bpf_perf_event_type`, since 6.6). `None` for other descriptors.
+fn attached(fd: u32) -> Option<(u32, u32)> {
+    const GET_INFO_BY_FD: i32 = 15;
+    const PERF_EVENT_LINK: u32 = 7;
+    #[repr(C)]
+    #[derive(Default)]
+    struct LinkInfo {
+        kind: u32,
+        id: u32,
+        program: u32,
+        padding: u32,
+        event_kind: u32,
+        rest: [u32; 15],
+    }
+    #[repr(C)]
+    struct Query {
+        fd: u32,
+        len: u32,
+        info: u64,
+    }
+    let mut info = LinkInfo::default();
+    let query = Query {
+        fd,
+        len: u32::try_from(size_of::<LinkInfo>()).unwrap(),
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: the kernel reads the query and writes no more than the size given in it.
+    #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            GET_INFO_BY_FD,
+            &raw const query,
+            size_of::<Query>(),
+        )
+    };
+    (result == 0 && info.kind == PERF_EVENT_LINK).then_some((info.program, info.event_kind))
+}
+
+/// Lists every probe of this process: those of the programs for Go are plain ones, all of them, and
+/// there are some.
+fn assert_no_return_probe() {
+    const UPROBE: u32 = 1;
+    let names: HashMap<u32, String> = aya::programs::loaded_programs()
+        .flatten()
+        .filter_map(|program| Some((program.id(), program.name_as_str()?.to_owned())))
+        .collect();
+    let mut count = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        // A descriptor of something else than BPF gives another answer or none.
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        if target != Path::new("anon_inode:bpf_link") && target != Path::new("anon_inode:bpf-link")
+        {
+            continue;
+        }
+        let fd = entry.file_name().to_str().unwrap().parse().unwrap();
+        let Some((program, kind)) = attached(fd) else {
+            continue;
+        };
+        let Some(name) = names.get(&program) else {
+            continue;
+        };
+        if name.starts_with("go_") {
+            assert_eq!(kind, UPROBE, "{name}");
+            count += 1;
+        }
+    }
+    // Four entries, and each has several returns.
+    assert!(count > 12, "{count} probes");
+}
+
+/// As in the program.
+fn said(connection: usize, round: usize) -> Vec<u8> {
+    let length = 1 + (connection * 7919 + round * 104_729) % 20_000;
+    let mut state = u32::try_from(connection * 65_537 + round * 257 + 1).unwrap();
+    (0..length)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect()
+}
+
+fn converse(options: &[&str], connections: usize, rounds: usize) {
+    let Some(mut config) = config() else { return };
+    config.copy_all = true;
+    config.rings_bytes = 64 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let program = build(directory.path(), options);
+    let port = Bench::listen().local_addr().unwrap().port();
+    let mut program = Program::start(&program, port, connections, rounds);
+    config.ports = vec![port];
+    config.pids = vec![program.child.id()];
+    let mut bench = Bench::for_ports(config);
+    assert_no_return_probe();
+    program.go();
+    bench.until_within(Duration::from_secs(120), |seen| {
+        seen.len() >= 2 * connections && seen.values().all(|seen| seen.close.is_some())
+    });
+    assert_eq!(program.line(), "done\n");
+    assert!(program.child.wait().unwrap().success());
+
+    let mut numbers = [Vec::new(), Vec::new()];
+    for seen in bench.all() {
+        let (role, outward, inward) = match seen.open.role.unwrap() {
+            Role::Client => (0, Direction::Sent, Direction::Received),
+            Role::Server => (1, Direction::Received, Direction::Sent),
+        };
+        assert_eq!(seen.secured.len(), 1, "{:?}", seen.open);
+        assert!(!seen.secured[0].mid_stream);
+        let asked = seen.bytes(outward, Layer::Plaintext, 0);
+        let number = usize::from(asked[0]) << 8 | usize::from(asked[1]);
+        let all: Vec<u8> = (0..rounds).flat_map(|round| said(number, round)).collect();
+        assert!(asked[2..] == all, "connection {number}");
+        assert!(seen.bytes(inward, Layer::Plaintext, 0) == all);
+        numbers[role].push(number);
+    }
+    for mut numbers in numbers {
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..connections).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn goroutines_on_moving_stacks_are_exact() {
+    converse(&[], 40, 12);
+}
+
+#[test]
+fn a_stripped_program_that_can_be_loaded_anywhere_is_exact() {
+    converse(&["-ldflags=-s -w", "-buildmode=pie"], 5, 3);
+}
