@@ -45,6 +45,15 @@ pub(crate) fn run(input: &[u8]) {
                 sound += 1;
                 exact &= !is_stand_in(close.header.sk);
             }
+            Ok(Record::Unix(unix)) => {
+                let room = unix.names[0].len();
+                assert!(
+                    unix.lens.iter().all(|len| *len as usize <= room),
+                    "a name too long"
+                );
+                sound += 1;
+                exact &= !is_stand_in(unix.header.sk);
+            }
             Ok(Record::Secured(secured)) => {
                 sound += 1;
                 exact &= secured.stand_in == [0; 2] && secured.flags & flag::HIDDEN == 0;
