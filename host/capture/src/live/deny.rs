@@ -3,6 +3,10 @@
 //! A kernel had a defect in its uprobes before and can have one again, and a program can be too
 //! precious to be touched. What is named here is left alone; its connections stay encrypted.
 
+use std::path::Path;
+
+use crate::bounded;
+
 /// Kernels on which probes on user space are known to do harm: reports of panics under TLS load on
 /// 7.0.
 pub const HARMFUL_KERNELS: [&str; 2] = ["7.0", "7.0.*"];
@@ -39,13 +43,15 @@ impl DenyList {
     }
 }
 
-/// Of the running kernel, as `uname -r` tells it.
+/// Of the running kernel, as `uname -r` tells it; empty where it cannot be read.
 #[must_use]
 pub fn release() -> String {
-    rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned()
+    /// `struct new_utsname` has 65 bytes for it.
+    const MAX_RELEASE_BYTES: u64 = 256;
+    let text = bounded::read(Path::new("/proc/sys/kernel/osrelease"), MAX_RELEASE_BYTES);
+    String::from_utf8_lossy(&text.unwrap_or_default())
+        .trim()
+        .to_owned()
 }
 
 fn first<'a>(patterns: &'a [String], texts: &[&[u8]]) -> Option<&'a str> {
