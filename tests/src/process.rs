@@ -11,8 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{tools, wait};
 
-/// Time a process gets to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time a process gets to end by itself before it is killed. The kernel lets go of probes one after the
+/// other, with a grace period of its own for each: of an agent that watches programs made by Go that is
+/// ten seconds.
+const GRACE: Duration = Duration::from_secs(40);
 
 /// A process of ours, with its output in files. Ends when this is dropped, and also when the
 /// thread that started it ends (`PR_SET_PDEATHSIG`, by way of `setpriv`).
