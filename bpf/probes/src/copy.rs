@@ -17,7 +17,7 @@ use crate::report;
 /// Stretches of memory, or chunks of the largest class, that one program copies: the verifier counts
 /// loops. `UIO_FASTIOV` is 8, writers of many pieces use 16 to 64; some use all that the kernel
 /// allows, 1024 (`UIO_MAXIOV`), and for them other programs go on, up to 33 of them.
-const STEPS: u32 = 96;
+const STEPS: u32 = 40;
 
 /// Layout of `struct mmsghdr` on 64-bit: a `msghdr` of 56 bytes, the length, padding.
 const MESSAGE_SIZE: u64 = 64;

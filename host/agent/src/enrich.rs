@@ -259,6 +259,7 @@ mod tests {
             local: address("[::ffff:10.0.0.1]:80"),
             remote: address("10.0.0.2:40000"),
             role: None,
+            names: None,
             process: Some(Arc::new(Process {
                 pid: 7,
                 started: 1,
