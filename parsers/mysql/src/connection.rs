@@ -63,6 +63,11 @@ pub struct Mysql {
     pub(crate) last_side: Option<Side>,
     /// When the last byte of the server passed that was shown or is known to be lost.
     pub(crate) heard: u64,
+    /// As `heard`, of the client.
+    pub(crate) spoke: u64,
+    /// Both sides were found with what the client said then: what the server said before, shown or not,
+    /// is of an earlier turn. 0 once it said something since.
+    pub(crate) found: u64,
     pub(crate) out_of_step: u8,
 }
 
@@ -119,6 +124,8 @@ impl Parser for Mysql {
             confirmed: !mid_stream,
             last_side: None,
             heard: 0,
+            spoke: 0,
+            found: 0,
             out_of_step: 0,
         };
         if !mid_stream && opening.facts.is_true(fact::TLS) {
@@ -305,7 +312,7 @@ impl Mysql {
         };
         let lane = self.lane(side);
         if needed > view.end() {
-            lane.pending = Some(packet);
+            lane.pending = Some(Box::new(packet));
             return Err(Step::More(needed));
         }
         let end = packet.end_position();

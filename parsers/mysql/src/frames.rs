@@ -214,24 +214,50 @@ impl Mysql {
             return;
         };
         frames.raw = frames.raw.max(at);
+        let before = frames.position;
         if input.end() > frames.seen {
             let seen = frames.seen.max(input.position());
             let begins = since(self.heard, seen, input.end(), |at| input.time_at(at));
             frames.seen = input.end();
-            if side == Side::Server {
-                self.heard = input.time_at(input.end().saturating_sub(1));
+            let turned = self.speaks(side, input.time_at(input.end().saturating_sub(1)));
+            if side == Side::Server && self.found != 0 && frames.is_between() {
+                frames.raw = since(self.found, frames.raw, input.end(), |at| input.time_at(at));
+                if frames.raw < input.end() {
+                    self.found = 0;
+                }
             }
-            self.frames_turn(side, &mut frames, begins, cx);
+            if turned && self.phase == Phase::Commands {
+                let found = input.time_at(begins);
+                self.frames_turn(side, &mut frames, begins, found, cx);
+            }
+            let lane = self.lane(side);
+            if !lane.compressed {
+                // A wrong guess was taken back: both sides are looked for anew, behind this.
+                lane.seen = input.end();
+                lane.position = input.end();
+                cx.consumed(side, input.end());
+                return;
+            }
         }
         let step = self.read_frames(side, &mut frames, input, cx);
         if step == Step::Done {
             return;
         }
-        cx.consumed(side, frames.raw);
         match step {
-            Step::More(to) if self.trust == Trust::Sure => cx.need_to(side, to),
-            Step::Hold => cx.hold(side),
-            _ => {}
+            Step::Hold => {
+                // What was decompressed is kept here: a byte of the wire stands for it, so that it is
+                // shown again.
+                cx.consumed(side, frames.raw.saturating_sub(1));
+                cx.hold(side);
+                if frames.position > before {
+                    cx.progress(side);
+                }
+            }
+            Step::More(to) if self.trust == Trust::Sure => {
+                cx.consumed(side, frames.raw);
+                cx.need_to(side, to);
+            }
+            _ => cx.consumed(side, frames.raw),
         }
         if frames.bytes.is_empty() {
             frames.bytes = Vec::new();
@@ -247,11 +273,14 @@ impl Mysql {
     }
 
     /// As [`Mysql::turn`], on the wire.
-    fn frames_turn(&mut self, side: Side, frames: &mut Frames, begins: u64, cx: &mut Context<'_>) {
-        let turned = self.last_side.replace(side) != Some(side);
-        if !turned || self.phase != Phase::Commands {
-            return;
-        }
+    fn frames_turn(
+        &mut self,
+        side: Side,
+        frames: &mut Frames,
+        begins: u64,
+        found: u64,
+        cx: &mut Context<'_>,
+    ) {
         if side == Side::Server {
             let between = self.client.is_at_boundary()
                 && self.client.frames.as_ref().is_some_and(|f| f.is_between());
@@ -278,7 +307,7 @@ impl Mysql {
             }
             self.client.position = frames.position;
             self.client.seen = frames.position;
-            self.recover(cx);
+            self.recover(found, cx);
         }
     }
 
@@ -296,7 +325,8 @@ impl Mysql {
             }
             if !frames.bytes.is_empty() {
                 let view = View::frames(frames.position, &frames.bytes, &frames.stretches);
-                let mut at = frames.position;
+                let from = frames.position;
+                let mut at = from;
                 self.lane(side).seen = view.end();
                 let step = self.read(side, &view, &mut at, cx);
                 frames.consume(at);
@@ -307,6 +337,9 @@ impl Mysql {
                     frames.raw = input.end();
                     return Step::On;
                 }
+                if at > from && self.lane(side.other()).holds {
+                    return Step::Hold;
+                }
             }
             match frames.produce() {
                 Ok(true) => continue,
@@ -314,6 +347,9 @@ impl Mysql {
                 Err(lost) => {
                     let time = frames.frame.as_ref().map_or(frames.raw, |frame| frame.ends);
                     self.frames_gap(side, frames, lost, time, cx);
+                    if self.lane(side.other()).holds {
+                        return Step::Hold;
+                    }
                     continue;
                 }
             }
@@ -431,8 +467,7 @@ impl Mysql {
         };
         let end = gap.end();
         if side == Side::Server {
-            self.last_side = Some(side);
-            self.heard = gap.time;
+            self.speaks(side, gap.time);
         }
         frames.seen = frames.seen.max(end.unwrap_or(0));
         match (end, &mut frames.frame) {

@@ -22,7 +22,7 @@ pub(crate) struct Lane {
     /// Sequence of the last packet.
     pub(crate) sequence: u8,
     /// The packet whose header was read, while more of it is waited for.
-    pub(crate) pending: Option<Packet>,
+    pub(crate) pending: Option<Box<Packet>>,
     /// What was shown waits for the other side: that is not read beyond what it may have waited for.
     pub(crate) holds: bool,
     /// The client's: the last in the queue is what is open.

@@ -20,10 +20,15 @@ impl Mysql {
             return;
         }
         let begins = seen.max(*at);
-        let turned = self.last_side.replace(side) != Some(side);
+        let turned = self.speaks(side, view.ends(view.end()));
         self.lane(side).seen = view.end();
-        if side == Side::Server {
-            self.heard = view.ends(view.end());
+        if side == Side::Server && self.found != 0 {
+            let lane = &mut self.server;
+            let from = lane.body_end.max(*at);
+            lane.body_end = since(self.found, from, view.end(), |at| view.begins(at));
+            if lane.body_end < view.end() {
+                self.found = 0;
+            }
         }
         if !turned || self.phase != Phase::Commands {
             return;
@@ -48,12 +53,25 @@ impl Mysql {
                 // What was not shown because more of it was waited for is of an earlier turn.
                 *at = since(self.heard, begins, view.end(), |at| view.begins(at));
             }
-            self.recover(cx);
+            self.recover(view.begins(*at), cx);
         }
     }
 
-    /// Both sides are between packets: what waits is reported with what is known of it.
-    pub(crate) fn recover(&mut self, cx: &mut Context<'_>) {
+    /// A side was heard up to a time: whether its turn begins. What was kept back until the other side
+    /// had gone on is of an earlier turn, however late it is shown.
+    pub(crate) fn speaks(&mut self, side: Side, time: u64) -> bool {
+        let (own, other) = match side {
+            Side::Client => (&mut self.spoke, self.heard),
+            Side::Server => (&mut self.heard, self.spoke),
+        };
+        *own = time.max(*own);
+        time >= other && self.last_side.replace(side) != Some(side)
+    }
+
+    /// Both sides are between packets, with what the client says from `found` on: what waits is
+    /// reported with what is known of it.
+    pub(crate) fn recover(&mut self, found: u64, cx: &mut Context<'_>) {
+        self.found = found;
         let (missed, time) = (self.missed, self.server.time.max(self.client.time));
         self.flush(missed, time, cx);
         self.client.seek = false;
@@ -132,12 +150,11 @@ impl Mysql {
         if side == Side::Server {
             // It spoke: what the client says next begins a command. So may what follows a gap of
             // the client's, which is tried.
-            self.last_side = Some(side);
-            self.heard = gap.time;
+            self.speaks(side, gap.time);
         }
         let lane = self.lane(side);
         lane.time = lane.time.max(gap.time);
-        let pending = lane.pending.take();
+        let pending = lane.pending.take().map(|packet| *packet);
         if let Some(end) = end {
             lane.position = end;
             lane.seen = lane.seen.max(end);

@@ -39,6 +39,12 @@ impl Context<'_> {
         self.stream(side).need = position;
     }
 
+    /// Something of `side` was done that its positions do not tell, with bytes that the parser keeps
+    /// itself: the other side may go on, and what is not consumed of this one is shown again.
+    pub fn progress(&mut self, side: Side) {
+        self.stream(side).progressed = true;
+    }
+
     /// What is shown of `side` now can only be understood after something on the other side: it is
     /// kept, even across a gap behind it, and shown again when the other side made progress.
     pub fn hold(&mut self, side: Side) {

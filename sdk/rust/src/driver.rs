@@ -150,6 +150,7 @@ impl<P: Parser> Driver<P> {
                     time,
                 };
                 *stream = Stream::default();
+                batch.window(side).waiting.clear();
                 batch.call(slot, conn, |parser, cx| parser.gap(side, gap, cx));
             }
             EventKind::Skipped => {
@@ -159,6 +160,7 @@ impl<P: Parser> Driver<P> {
             }
             EventKind::Secured => {
                 slot.streams = Default::default();
+                batch.windows.iter_mut().for_each(|w| w.waiting.clear());
                 let Slot {
                     parser,
                     streams,
@@ -348,7 +350,8 @@ impl Batch {
         }
         let window = self.window(side);
         window.presented = true;
-        if window.blocked {
+        if !window.waiting.is_empty() {
+            window.waiting.push(*event);
             return true;
         }
         if stream.is_skipping() {
@@ -366,7 +369,9 @@ impl Batch {
             if !self.gap(slot, &gap) {
                 return false;
             }
-            if self.window(side).blocked {
+            let waiting = &mut self.window(side).waiting;
+            if !waiting.is_empty() {
+                waiting.push(*event);
                 return true;
             }
         }
@@ -400,7 +405,8 @@ impl Batch {
         }
         let window = self.window(side);
         window.presented = true;
-        if window.blocked {
+        if !window.waiting.is_empty() {
+            window.waiting.push(*event);
             return true;
         }
         if stream.is_skipping() {
@@ -414,7 +420,7 @@ impl Batch {
         }
         let stream = stream_of(&mut slot.streams, side);
         if stream.held && stream.unconsumed() > 0 {
-            self.window(side).blocked = true;
+            self.window(side).waiting.push(*event);
             return true;
         }
         if stream.is_skipping() {
@@ -485,6 +491,7 @@ impl Batch {
     fn pump<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, mut side: Side) {
         let mut stuck = true;
         loop {
+            self.take_up(slot, conn, side);
             if self.show(slot, conn, side) {
                 stuck = false;
                 let other = stream_of(&mut slot.streams, side.other());
@@ -495,6 +502,31 @@ impl Batch {
                 return;
             }
             side = side.other();
+        }
+    }
+
+    /// Takes in what waits behind bytes of `side` that were held, once they are not any more: before
+    /// anything that comes later, of either side.
+    fn take_up<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) {
+        let stream = stream_of(&mut slot.streams, side);
+        if stream.held && stream.unconsumed() > 0 || self.window(side).waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.window(side).waiting);
+        for (at, event) in waiting.iter().enumerate() {
+            let skips = stream_of(&mut slot.streams, side).skip != 0;
+            let taken = match event.kind {
+                EventKind::Gap => self.gap(slot, event),
+                _ => self.data(slot, event),
+            };
+            if !taken {
+                let rest = waiting.get(at..).unwrap_or_default();
+                self.window(side).waiting.extend_from_slice(rest);
+                return;
+            }
+            if skips && stream_of(&mut slot.streams, side).skip == 0 {
+                self.pump(slot, conn, side.other());
+            }
         }
     }
 
@@ -537,7 +569,8 @@ impl Batch {
                 self.finish_skip(slot, conn, side);
             }
         }
-        stream_of(&mut slot.streams, side).consumed != before
+        let stream = stream_of(&mut slot.streams, side);
+        std::mem::take(&mut stream.progressed) || stream.consumed != before
     }
 }
 

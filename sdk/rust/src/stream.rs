@@ -1,5 +1,6 @@
 //! One side of a connection: how far it is, and what of it can be shown in this batch.
 
+use crate::bindings::wirespan::parser::types as wit;
 use crate::input::Segment;
 
 /// Progress of one side, kept from batch to batch.
@@ -9,6 +10,8 @@ pub(crate) struct Stream {
     pub(crate) known: bool,
     /// The parser waits for the other side.
     pub(crate) held: bool,
+    /// The parser made progress that `consumed` does not tell.
+    pub(crate) progressed: bool,
     /// Part of the stretch being skipped was lost.
     pub(crate) skip_lost: bool,
     /// The host was told of the skip.
@@ -63,8 +66,9 @@ impl Stream {
 pub(crate) struct Window {
     /// Something was presented: the host waits for an answer.
     pub(crate) presented: bool,
-    /// Stopped at a gap behind bytes that are held: the rest comes again.
-    pub(crate) blocked: bool,
+    /// What waits behind bytes that are held, from a gap on. Where they stay held to the end of the
+    /// batch, it comes again.
+    pub(crate) waiting: Vec<wit::Event>,
     /// Where in the batch the byte at `position` lies.
     offset: usize,
     position: u64,
@@ -74,7 +78,7 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn clear(&mut self) {
         self.presented = false;
-        self.blocked = false;
+        self.waiting.clear();
         self.segments.clear();
     }
 
