@@ -62,10 +62,21 @@ impl Name {
     pub(crate) fn of_coded(bytes: &[u8]) -> Option<(Self, u32)> {
         // The first eight bytes tell them apart.
         let key = first_eight(bytes);
-        let &(name, text, ref code, _) = CODED.iter().find(|(.., known)| *known == key)?;
-        let len = u32::try_from(text.len()).ok()?;
-        (code.get(..bytes.len()) == Some(bytes) && code.get(bytes.len()) == Some(&0))
-            .then_some((name, len))
+        let &index = CODED_AT.get(place_of(key))?;
+        let (name, text, code, known) = CODED.get(usize::from(index))?;
+        // No code ends with a zero.
+        if *known != key || code.get(bytes.len()) != Some(&0) || bytes.last() == Some(&0) {
+            return None;
+        }
+        // With the last eight bytes, that is all of them: no code is longer than twice as much.
+        let same = match (
+            bytes.last_chunk::<8>(),
+            code.get(..bytes.len())?.last_chunk(),
+        ) {
+            (Some(last), Some(known)) => u64::from_ne_bytes(*last) == u64::from_ne_bytes(*known),
+            _ => true,
+        };
+        same.then_some((*name, u32::try_from(text.len()).ok()?))
     }
 
     /// Whether its value is of interest.
@@ -99,6 +110,28 @@ static CODED: [(Name, &str, [u8; CODE_BYTES], u64); 13] = {
 
 /// None of the codes is longer.
 const CODE_BYTES: usize = 12;
+
+/// Where the codes stand in [`CODED`], by [`place_of`] their first bytes; beyond its end where none is.
+static CODED_AT: [u8; 1 << PLACE_BITS] = {
+    let mut at = [u8::MAX; 1 << PLACE_BITS];
+    let mut index = 0;
+    while index < CODED.len() {
+        let place = place_of(CODED[index].3);
+        assert!(at[place] == u8::MAX, "two names have one place");
+        at[place] = index as u8;
+        index += 1;
+    }
+    at
+};
+
+const PLACE_BITS: u32 = 6;
+
+/// An odd number that gives each name another place.
+const SPREAD: u64 = 0xff51_afd7_ed55_8ccd;
+
+const fn place_of(key: u64) -> usize {
+    (key.wrapping_mul(SPREAD) >> (64 - PLACE_BITS)) as usize
+}
 
 /// The first eight bytes as a number, filled up with zeros.
 const fn first_eight(bytes: &[u8]) -> u64 {
@@ -224,6 +257,7 @@ mod tests {
             let mut decoded = Vec::new();
             super::super::huffman::decode(&code[..len], &mut decoded).unwrap();
             assert_eq!(decoded, text.as_bytes());
+            assert_eq!(Name::of_coded(&[&code[..len], &[0]].concat()), None);
             for other in 0..len {
                 assert_eq!(Name::of_coded(&code[..other]), None, "{text}: {other}");
                 let mut other_code = code;
