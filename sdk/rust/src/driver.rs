@@ -490,10 +490,13 @@ impl Batch {
     /// makes of the bytes must not depend on how many of them are at hand.
     fn pump<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, mut side: Side) {
         let mut stuck = true;
+        self.take_up(slot, conn, side);
         loop {
-            self.take_up(slot, conn, side);
             if self.show(slot, conn, side) {
                 stuck = false;
+                if self.take_up(slot, conn, side) {
+                    continue;
+                }
                 let other = stream_of(&mut slot.streams, side.other());
                 if !other.held || other.unconsumed() == 0 {
                     continue;
@@ -506,11 +509,11 @@ impl Batch {
     }
 
     /// Takes in what waits behind bytes of `side` that were held, once they are not any more: before
-    /// anything that comes later, of either side.
-    fn take_up<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) {
+    /// anything that comes later, of either side. Whether there was something.
+    fn take_up<P: Parser>(&mut self, slot: &mut Slot<P>, conn: u64, side: Side) -> bool {
         let stream = stream_of(&mut slot.streams, side);
         if stream.held && stream.unconsumed() > 0 || self.window(side).waiting.is_empty() {
-            return;
+            return false;
         }
         let waiting = std::mem::take(&mut self.window(side).waiting);
         for (at, event) in waiting.iter().enumerate() {
@@ -522,12 +525,13 @@ impl Batch {
             if !taken {
                 let rest = waiting.get(at..).unwrap_or_default();
                 self.window(side).waiting.extend_from_slice(rest);
-                return;
+                return true;
             }
             if skips && stream_of(&mut slot.streams, side).skip == 0 {
                 self.pump(slot, conn, side.other());
             }
         }
+        true
     }
 
     /// Shows what is not consumed of `side` once. Whether the parser made progress.

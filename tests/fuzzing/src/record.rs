@@ -59,10 +59,6 @@ pub(crate) fn run(input: &[u8]) {
                 exact &= secured.stand_in == [0; 2] && secured.flags & flag::HIDDEN == 0;
                 exact &= !is_stand_in(secured.header.sk);
             }
-            Ok(Record::Unix(unix)) => {
-                sound += 1;
-                exact &= !is_stand_in(unix.header.sk);
-            }
             Err(_) => {}
         }
     }
