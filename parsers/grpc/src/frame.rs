@@ -47,6 +47,7 @@ pub struct Header {
 
 impl Header {
     /// `None`: incomplete.
+    #[inline(always)]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let &[a, b, c, kind, flags, s, t, u, v, ..] = bytes else {
             return None;
@@ -77,6 +78,7 @@ impl Header {
     }
 
     /// Length and stream as the kind of the frame wants them. `largest`: the frame size agreed.
+    #[inline(always)]
     pub fn check(&self, largest: u32) -> Result<(), &'static str> {
         if self.len > largest {
             return Err("frame larger than agreed");

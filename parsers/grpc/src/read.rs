@@ -289,6 +289,7 @@ impl Http2 {
     }
 
     /// After the header of a DATA frame.
+    #[inline(always)]
     fn begin_data(
         &mut self,
         side: Side,
@@ -309,6 +310,7 @@ impl Http2 {
         self.data_step(side, input, at, cx)
     }
 
+    #[inline(always)]
     fn data_step(
         &mut self,
         side: Side,
@@ -395,6 +397,7 @@ impl Http2 {
     }
 
     /// A frame of DATA is over at the lane's position.
+    #[inline(always)]
     fn finish_data(&mut self, side: Side, time: u64, cx: &mut Context<'_>) -> Step {
         self.on_time(time, cx);
         let lane = self.lane(side);

@@ -28,6 +28,7 @@ impl Context<'_> {
     }
 
     /// Bytes of `side` below `position` are done with.
+    #[inline(always)]
     pub fn consumed(&mut self, side: Side, position: u64) {
         let stream = self.stream(side);
         stream.consumed = position.clamp(stream.consumed, stream.next.max(stream.consumed));

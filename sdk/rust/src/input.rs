@@ -59,11 +59,12 @@ impl<'a> Input<'a> {
 
     /// Whether the order of the byte at `position` relative to the other side is unknown.
     #[must_use]
+    #[inline(always)]
     pub fn unordered_at(&self, position: u64) -> bool {
         self.segment_at(position).is_some_and(|s| s.unordered)
     }
 
-    #[inline]
+    #[inline(always)]
     fn segment_at(&self, position: u64) -> Option<&'a Segment> {
         /// So many are looked through in less time than a search takes.
         const FEW: usize = 8;

@@ -55,6 +55,7 @@ impl Answer {
     }
 
     /// A request about bytes of a side.
+    #[inline(always)]
     pub(crate) fn ask(&mut self, conn: u64, ask: wit::Ask, side: wit::Side, position: u64) {
         let none = wit::Slice { start: 0, len: 0 };
         self.requests.push(wit::Request {

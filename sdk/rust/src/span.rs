@@ -23,6 +23,7 @@ impl<'a> SpanBuilder<'a> {
         Self::named(answer, conn, name)
     }
 
+    #[inline(always)]
     fn named(answer: &'a mut Answer, conn: u64, name: wit::Slice) -> Self {
         let values_start = u32::try_from(answer.values.len()).unwrap_or(u32::MAX);
         let span = wit::Span {
@@ -115,6 +116,7 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// A text; what is not UTF-8 in it becomes U+FFFD.
+    #[inline(always)]
     pub fn text(&mut self, field: Field<Text>, text: &[u8]) -> &mut Self {
         let text = add_utf8(self.answer, text);
         self.value(field.index(), 0, text)
@@ -146,11 +148,13 @@ impl<'a> SpanBuilder<'a> {
         self.value(field.index(), 0, text)
     }
 
+    #[inline(always)]
     pub fn integer(&mut self, field: Field<Integer>, number: i64) -> &mut Self {
         self.value(field.index(), number, wit::Slice { start: 0, len: 0 })
     }
 
     /// A count of bytes or messages; one that does not fit stays at the largest number.
+    #[inline(always)]
     pub fn count(&mut self, field: Field<Integer>, count: u64) -> &mut Self {
         self.integer(field, i64::try_from(count).unwrap_or(i64::MAX))
     }
@@ -163,6 +167,7 @@ impl<'a> SpanBuilder<'a> {
         )
     }
 
+    #[inline(always)]
     fn value(&mut self, field: u16, number: i64, text: wit::Slice) -> &mut Self {
         self.answer.values.push(wit::Value {
             field,
@@ -174,6 +179,7 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Adds the span to the answer.
+    #[inline(always)]
     pub fn emit(self) {
         self.answer.spans.push(self.span);
     }

@@ -83,6 +83,7 @@ impl Window {
     }
 
     /// Adds bytes that lie at `offset`, from position `stream.next` on.
+    #[inline(always)]
     pub(crate) fn extend(
         &mut self,
         stream: &mut Stream,

@@ -212,6 +212,7 @@ impl Decoder {
     }
 
     /// The name that a literal brings: what it is, its length, and what follows.
+    #[inline(always)]
     fn new_name<'a>(
         &self,
         rest: &'a [u8],
@@ -232,6 +233,7 @@ impl Decoder {
     }
 
     /// The name of the entry with this index, and its length.
+    #[inline(always)]
     fn indexed_name(&self, index: u32, name: &mut Vec<u8>) -> Result<(Name, u32), Error> {
         if let Some(entry) = static_entry(index) {
             if self.everything {
