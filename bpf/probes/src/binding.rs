@@ -69,26 +69,27 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
 }
 
 /// The same for a call, at its entry, on a socket that nobody may hear of: its plaintext must not be
-/// heard either.
+/// heard either. `how` has the direction, and the shape of the call in its second byte.
+///
+/// A function of its own: its variables are half of the 512 bytes of stack that a program has, which
+/// kernels before 6.13 count for all calls that are on their way.
 ///
 /// # Safety
 /// `state` is a value of the map of sockets.
-#[inline(always)]
-pub unsafe fn hidden(
-    found: Found,
-    state: *mut Socket,
-    direction: u8,
-    shape: u8,
-    argument: u64,
-    now: u64,
-) {
+#[inline(never)]
+pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: u64) -> bool {
     let thread = bpf_get_current_pid_tgid();
     let tgid = thread >> 32;
+    let (direction, shape) = (how as u8, (how >> 8) as u8);
     // SAFETY: as the caller promises.
     unsafe {
         if !output::is_expected(tgid) {
-            return;
+            return false;
         }
+        let found = Found {
+            sk,
+            inode: (*state).inode,
+        };
         if let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) {
             let key = TlsKey {
                 tls: (*outer).tls,
@@ -103,13 +104,15 @@ pub unsafe fn hidden(
             if adopt(&key, fresh, found, state, now) {
                 (*outer).sk = found.sk;
                 (*outer).inode = found.inode;
+                return true;
             }
         } else if direction == SENT
             && let Some(address) = output::first_byte(shape, argument)
             && let Some((key, object)) = output::origin_of(address, tgid)
         {
-            adopt(&key, object, found, state, now);
+            return adopt(&key, object, found, state, now);
         }
+        false
     }
 }
 

@@ -82,20 +82,17 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
             now
         };
         if !show(state, found.sk, tgid, first) {
-            binding::hidden(
-                found,
-                state,
-                entry.direction,
-                entry.shape,
-                entry.argument,
-                now,
-            );
+            // Each handshake sends, so nothing is lost by not looking at what is received.
+            if entry.direction == SENT && entry.shape < shape::MESSAGES {
+                let how = u32::from(entry.direction) | u32::from(entry.shape) << 8;
+                binding::hidden(state, found.sk, entry.argument, how, now);
+            }
             return;
         }
         // Here, where nothing is copied: the exit is as much as old verifiers can follow.
         if entry.direction == SENT
             && let Some(address) = output::first_byte(entry.shape, entry.argument)
-            && go::bind(found, state, address)
+            && go::bind(found.sk, state, address)
         {
             return;
         }

@@ -259,12 +259,18 @@ pub fn entered(now: u64) -> u64 {
 /// connection's. Each handshake sends, so nothing is lost by not looking at what is received. True when
 /// the socket has been forgotten and the call with it.
 ///
+/// A function of its own, as `binding::hidden` is, for the stack of kernels before 6.13.
+///
 /// # Safety
-/// `socket` is the value of `found` in the map of sockets.
-#[inline(always)]
-pub unsafe fn bind(found: Found, socket: *mut Socket, address: u64) -> bool {
+/// `socket` is the value of `sk` in the map of sockets.
+#[inline(never)]
+pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
+        let found = Found {
+            sk,
+            inode: (*socket).inode,
+        };
         match GO_WATCHED.get_ptr(0) {
             Some(on) if *on != 0 => {}
             _ => return false,
