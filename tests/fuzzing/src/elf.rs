@@ -99,7 +99,7 @@ fn library() -> Vec<u8> {
     put(32, &[long(64), long(SECTIONS)].concat());
     put(
         52,
-        &[half(64), half(56), half(1), half(64), half(3), half(0)].concat(),
+        &[half(64), half(56), half(1), half(64), half(3), half(2)].concat(),
     );
     // One segment with all of the code: readable and executable, as far in memory as in the file.
     put(64, &[word(1), word(5)].concat());

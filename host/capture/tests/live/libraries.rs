@@ -220,8 +220,20 @@ fn openssl_by_its_own_programs() {
 /// Which has its own way to shake hands: within a read or a write.
 #[test]
 fn boringssl_as_a_client() {
+    // The client alone would have come and gone before its libraries are looked for: somebody has them
+    // from the beginning.
+    let mut holder = None;
     exchange(
-        |certificate, port| openssl_server(Path::new("openssl"), certificate, port),
+        |certificate, port| {
+            let listener = Bench::listen();
+            let other = listener.local_addr().unwrap().port();
+            drop(listener);
+            holder = Some(Program::start(
+                boringssl_server(certificate, other).stdin(Stdio::null()),
+            ));
+            listens(other);
+            openssl_server(Path::new("openssl"), certificate, port)
+        },
         |port| {
             let mut command = Command::new("sh");
             let script = format!(
@@ -233,23 +245,23 @@ fn boringssl_as_a_client() {
     );
 }
 
+fn boringssl_server(certificate: &Certificate, port: u16) -> Command {
+    let mut command = Command::new("bssl-tool");
+    command
+        .args(["server", "-www", "-loop", "-accept", &port.to_string()])
+        .arg("-cert")
+        .arg(&certificate.certificate)
+        .arg("-key")
+        .arg(&certificate.key);
+    command
+}
+
 /// Its server answers when it has read the first four bytes.
 #[test]
 fn boringssl_as_a_server() {
-    exchange_read_up_to(
-        4,
-        |certificate, port| {
-            let mut command = Command::new("bssl-tool");
-            command
-                .args(["server", "-www", "-loop", "-accept", &port.to_string()])
-                .arg("-cert")
-                .arg(&certificate.certificate)
-                .arg("-key")
-                .arg(&certificate.key);
-            command
-        },
-        |port| openssl_client(Path::new("openssl"), port),
-    );
+    exchange_read_up_to(4, boringssl_server, |port| {
+        openssl_client(Path::new("openssl"), port)
+    });
 }
 
 /// The programs and libraries of Debian 11, unpacked by `cargo xtask test`.
