@@ -6,8 +6,8 @@ mod wire;
 use std::collections::HashMap;
 
 use wire::{
-    END_STREAM, Encoder, PREFACE, Peer, begun, closed, data, frame, headers, lines, message,
-    reset, settings,
+    END_STREAM, Encoder, PREFACE, Peer, begun, closed, data, frame, headers, lines, message, reset,
+    settings,
 };
 use wirespan_parser_grpc::Http2;
 use wirespan_sdk::testkit::{

@@ -200,7 +200,7 @@ fn info(id: u64, time: u64, setting: Setting) -> Arc<ConnectionInfo> {
         id,
         opened: time,
         transport: Transport::Tcp,
-            names: None,
+        names: None,
         local: Some(local),
         remote: Some(remote),
         role: setting.role,
