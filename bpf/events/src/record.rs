@@ -68,7 +68,7 @@ pub mod flag {
     pub const MID_STREAM: u8 = 1;
     /// The positions are known (of a close: were ever known).
     pub const POSITIONS: u8 = 2;
-    /// Of [`Secured`]: nobody may hear of this socket, nor of what was told of its stand-in.
+    /// Of [`Secured`](crate::Secured): nobody may hear of this socket, nor of what was told of its stand-in.
     pub const HIDDEN: u8 = 4;
 }
 
