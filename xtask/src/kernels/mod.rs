@@ -134,7 +134,7 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
         Ok(Report {
             tests: CASES.iter().map(outcome).collect(),
             elapsed: started.elapsed(),
-            explanation: String::new(),
+            ..Report::default()
         })
     };
     if command::find("qemu-system-x86_64").is_none() {
@@ -171,6 +171,7 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
         } else {
             result.explanation()
         },
+        ..Report::default()
     })
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) elapsed: Duration,
     /// What to show when something failed.
     pub(crate) explanation: String,
+    /// What each failed test said first.
+    pub(crate) reasons: BTreeMap<String, String>,
 }
 
 /// A test that finds out while running that it cannot be run prints this and the reason.
@@ -39,6 +41,7 @@ impl Report {
             tests: BTreeMap::from([(name.to_owned(), outcome)]),
             elapsed,
             explanation,
+            reasons: BTreeMap::new(),
         }
     }
 
@@ -79,7 +82,8 @@ impl Report {
                 .find("\nfailures:\n")
                 .filter(|_| trouble.is_none())
                 .unwrap_or_default();
-            report.explanation = text.get(from..).unwrap_or(text).to_owned();
+            report.explanation = without_traces(text.get(from..).unwrap_or(text));
+            report.reasons = reasons(&report.explanation);
             if let Some(trouble) = trouble {
                 report.explanation.push_str(trouble);
             }
@@ -199,15 +203,75 @@ fn skipped(output: &str) -> Vec<(String, String)> {
     found
 }
 
+/// `text` without the calls that led to a panic: they are long, and what was said stands before them.
+fn without_traces(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut in_trace = false;
+    for line in text.lines() {
+        if in_trace {
+            // "  12: function" and "             at file:line".
+            let call = line.trim_start();
+            in_trace = line.starts_with(' ')
+                && (call.starts_with("at ")
+                    || call.starts_with(|first: char| first.is_ascii_digit()));
+        }
+        if line.trim().eq_ignore_ascii_case("stack backtrace:") {
+            in_trace = true;
+        }
+        if !in_trace {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// How much of what a failed test said stands in the summary, lines.
+const REASON_LINES: usize = 15;
+
+/// The first lines of what each failed test said; a panic's message stands first in it.
+fn reasons(explanation: &str) -> BTreeMap<String, String> {
+    let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut current = None;
+    for line in explanation.lines() {
+        if let Some(name) = line
+            .strip_prefix("---- ")
+            .and_then(|line| line.strip_suffix(" stdout ----"))
+        {
+            current = Some(name.to_owned());
+        } else if line == "failures:" {
+            current = None;
+        } else if let Some(name) = &current
+            && !line.trim().is_empty()
+        {
+            said.entry(name.clone()).or_default().push(line);
+        }
+    }
+    said.into_iter()
+        .map(|(name, lines)| {
+            let from = lines
+                .iter()
+                .position(|line| line.starts_with("thread '") || line.starts_with("Error: "))
+                .unwrap_or_default();
+            let lines = lines.iter().skip(from).take(REASON_LINES).copied();
+            (name, lines.collect::<Vec<_>>().join("\n"))
+        })
+        .collect()
+}
+
 /// All programs together.
 #[derive(Default)]
 pub(super) struct Summary {
     tests: BTreeMap<String, Outcome>,
+    reasons: BTreeMap<String, String>,
 }
 
 impl Summary {
     /// Adds the tests of a program; `id` keeps equal names of two programs apart.
     pub(super) fn add(&mut self, id: &str, report: Report) {
+        for (name, reason) in report.reasons {
+            self.reasons.insert(format!("{id}::{name}"), reason);
+        }
         for (name, outcome) in report.tests {
             self.tests.insert(format!("{id}::{name}"), outcome);
         }
@@ -249,6 +313,14 @@ impl Summary {
             .filter(|(_, outcome)| **outcome == Outcome::Failed)
         {
             terminal.done(Mark::Bad, name, "");
+            for line in self
+                .reasons
+                .get(name)
+                .iter()
+                .flat_map(|reason| reason.lines())
+            {
+                terminal.line(&format!("      {line}"));
+            }
         }
         terminal.line(&format!(
             "{passed} passed, {} failed, {skipped} skipped",
@@ -289,6 +361,29 @@ mod tests {
             Some(&Outcome::Skipped("no privileges".to_owned()))
         );
         assert!(report.explanation.contains("boom"));
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_kept_without_the_calls_that_led_there() {
+        let text = "running 2 tests\ntest a ... FAILED\ntest b ... FAILED\n\nfailures:\n\n\
+                    ---- a stdout ----\nseed 7\nthread 'a' panicked at x.rs:1:2:\nleft: 1\n\
+                    stack backtrace:\n   0: begin\n             at ./y.rs:3:4\n   1: end\n\
+                    note: some details\n\n---- b stdout ----\nError: no server\n\n\
+                    Stack backtrace:\n   0: begin\n\n\nfailures:\n    a\n    b\n\n\
+                    test result: FAILED. 0 passed; 2 failed; 0 ignored\n";
+        let report = Report::read(&finished(text, 101));
+        assert_eq!(
+            report.reasons,
+            BTreeMap::from([
+                (
+                    "a".to_owned(),
+                    "thread 'a' panicked at x.rs:1:2:\nleft: 1\nnote: some details".to_owned()
+                ),
+                ("b".to_owned(), "Error: no server".to_owned()),
+            ])
+        );
+        assert!(!report.explanation.contains("y.rs"));
+        assert!(report.explanation.contains("seed 7"));
     }
 
     #[test]
