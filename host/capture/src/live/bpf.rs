@@ -1,5 +1,5 @@
-//! The few `bpf(2)` and `perf_event_open(2)` calls that tests of features need. Everything made here
-//! is closed again by its owner; nothing is pinned.
+//! The few `bpf(2)` and `perf_event_open(2)` calls that tests of features need, and those that aya does
+//! not make: `uprobe_multi` links. Everything made here is closed again by its owner; nothing is pinned.
 
 use std::ffi::CStr;
 use std::io;
@@ -8,6 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 const MAP_CREATE: u32 = 0;
 const PROG_LOAD: u32 = 5;
 const RAW_TRACEPOINT_OPEN: u32 = 17;
+const LINK_CREATE: u32 = 28;
+
+/// `BPF_TRACE_UPROBE_MULTI` of `enum bpf_attach_type`.
+const TRACE_UPROBE_MULTI: u32 = 48;
+
+const LICENSE: &CStr = c"GPL";
 
 /// Numbers of `enum bpf_map_type`.
 pub(super) const MAP_RINGBUF: u32 = 27;
@@ -17,6 +23,8 @@ pub(super) const MAP_RINGBUF: u32 = 27;
 pub(super) enum ProgramKind {
     /// Runs at kprobes and uprobes.
     Probe,
+    /// Runs at uprobes that a `uprobe_multi` link has put on their places.
+    LinkedProbe,
     Tracepoint,
     /// At a tracepoint, with typed arguments; the id is that of the kernel type `btf_trace_<name>`.
     TypedTracepoint(u32),
@@ -29,6 +37,7 @@ impl ProgramKind {
     const fn numbers(self) -> (u32, u32, u32) {
         match self {
             Self::Probe => (2, 0, 0),
+            Self::LinkedProbe => (2, TRACE_UPROBE_MULTI, 0),
             Self::Tracepoint => (5, 0, 0),
             Self::TypedTracepoint(id) => (26, 23, id),
             Self::FunctionEntry(id) => (26, 24, id),
@@ -37,14 +46,14 @@ impl ProgramKind {
 }
 
 /// `struct bpf_insn`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Instruction {
-    code: u8,
+pub(super) struct Instruction {
+    pub(super) code: u8,
     /// Destination in the lower half, source in the upper.
-    registers: u8,
-    offset: i16,
-    immediate: i32,
+    pub(super) registers: u8,
+    pub(super) offset: i16,
+    pub(super) immediate: i32,
 }
 
 const fn op(code: u8, registers: u8, offset: i16, immediate: i32) -> Instruction {
@@ -106,6 +115,23 @@ struct ProgLoad {
     attach_btf_id: u32,
 }
 
+/// The part for `BPF_LINK_CREATE` of a `uprobe_multi` link.
+#[repr(C)]
+struct LinkUprobes {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+    path: u64,
+    offsets: u64,
+    ref_ctr_offsets: u64,
+    cookies: u64,
+    count: u32,
+    link_flags: u32,
+    pid: u32,
+    zero: u32,
+}
+
 /// The part for `BPF_RAW_TRACEPOINT_OPEN`, with room that the kernel wants zero.
 #[repr(C)]
 struct RawTracepointOpen {
@@ -147,20 +173,106 @@ pub(super) fn create_map(map_type: u32, max_entries: u32) -> io::Result<OwnedFd>
 
 /// Loads a program that reads kernel memory and does nothing with it.
 pub(super) fn load(kind: ProgramKind) -> io::Result<OwnedFd> {
-    let license: &CStr = c"GPL";
-    let (prog_type, expected_attach_type, attach_btf_id) = kind.numbers();
-    bpf(
+    load_code(kind, "", &READS_KERNEL, LICENSE)
+}
+
+/// Loads a program.
+pub(super) fn load_code(
+    kind: ProgramKind,
+    name: &str,
+    code: &[Instruction],
+    license: &CStr,
+) -> io::Result<OwnedFd> {
+    bpf(PROG_LOAD, &prog_load(kind, name, code, license))
+}
+
+/// What the verifier says of a program that it has refused.
+pub(super) fn refusal(kind: ProgramKind, code: &[Instruction], license: &CStr) -> String {
+    /// Kernels that have the programs for which this is asked keep the end of what does not fit.
+    const LOG_BYTES: usize = 64 << 10;
+    let mut log = vec![0_u8; LOG_BYTES];
+    let loaded = bpf(
         PROG_LOAD,
         &ProgLoad {
-            prog_type,
-            expected_attach_type,
-            attach_btf_id,
-            insn_cnt: u32::try_from(READS_KERNEL.len()).unwrap_or_default(),
-            insns: READS_KERNEL.as_ptr() as u64,
-            license: license.as_ptr() as u64,
-            ..ProgLoad::default()
+            log_level: 1,
+            log_size: u32::try_from(log.len()).unwrap_or_default(),
+            log_buf: log.as_mut_ptr() as u64,
+            ..prog_load(kind, "", code, license)
+        },
+    );
+    if loaded.is_ok() {
+        return "it was not refused the second time".to_owned();
+    }
+    let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
+    let text = String::from_utf8_lossy(log.get(..end).unwrap_or_default());
+    let mut lines = text.lines().filter(|line| !line.starts_with("processed "));
+    lines.next_back().unwrap_or_default().to_owned()
+}
+
+fn prog_load(kind: ProgramKind, name: &str, code: &[Instruction], license: &CStr) -> ProgLoad {
+    let (prog_type, expected_attach_type, attach_btf_id) = kind.numbers();
+    let mut prog_name = [0; 16];
+    // One less than there is room for: the kernel wants a zero behind it.
+    for (byte, character) in prog_name.iter_mut().take(15).zip(name.bytes()) {
+        *byte = character;
+    }
+    ProgLoad {
+        prog_type,
+        expected_attach_type,
+        attach_btf_id,
+        insn_cnt: u32::try_from(code.len()).unwrap_or_default(),
+        insns: code.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+        prog_name,
+        ..ProgLoad::default()
+    }
+}
+
+/// Whether a program runs where functions begin, or where they return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Moment {
+    Entry,
+    Return,
+}
+
+/// Puts a program ([`ProgramKind::LinkedProbe`]) on offsets of a file, in every process; taken off
+/// again when the result is dropped.
+pub(super) fn link_uprobes(
+    program: BorrowedFd<'_>,
+    path: &CStr,
+    offsets: &[u64],
+    moment: Moment,
+) -> io::Result<OwnedFd> {
+    /// `BPF_F_UPROBE_MULTI_RETURN`.
+    const AT_RETURN: u32 = 1;
+    bpf(
+        LINK_CREATE,
+        &LinkUprobes {
+            prog_fd: program.as_raw_fd().cast_unsigned(),
+            target_fd: 0,
+            attach_type: TRACE_UPROBE_MULTI,
+            flags: 0,
+            path: path.as_ptr() as u64,
+            offsets: offsets.as_ptr() as u64,
+            ref_ctr_offsets: 0,
+            cookies: 0,
+            count: u32::try_from(offsets.len()).unwrap_or_default(),
+            link_flags: match moment {
+                Moment::Entry => 0,
+                Moment::Return => AT_RETURN,
+            },
+            pid: 0,
+            zero: 0,
         },
     )
+}
+
+/// Whether the kernel knows `uprobe_multi` links: only then does it look at the path, and finds that a
+/// directory cannot be probed. Nothing is attached.
+pub(super) fn has_uprobe_links() -> bool {
+    let refused = load(ProgramKind::LinkedProbe)
+        .and_then(|program| link_uprobes(program.as_fd(), c"/", &[0], Moment::Entry));
+    refused.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
 }
 
 /// Attaches a tracing program to what it was loaded for; detached when the result is dropped.
@@ -274,4 +386,19 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     #[expect(unsafe_code, reason = "the only way to own a raw descriptor")]
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     Ok(owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_says_what_it_dislikes() {
+        // `return` with nothing to return.
+        let code = [op(0x95, 0, 0, 0)];
+        let kind = ProgramKind::Probe;
+        assert!(load_code(kind, "refused", &code, LICENSE).is_err());
+        let why = refusal(kind, &code, LICENSE);
+        assert!(why.contains("R0"), "{why}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What a live capture is told, and what it answers.
 
 use super::deny::{self, DenyList};
+use super::uprobes::UprobeMeans;
 use wirespan_events::config::{DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
 
 /// Budget of all rings together: at 2 ms between drains it holds 16 GB/s.
@@ -40,6 +41,8 @@ pub struct LiveConfig {
     pub tls: bool,
     /// But not on these kernels, nor in these processes.
     pub deny: DenyList,
+    /// Attach uprobes by `uprobe_multi` links where the kernel has them, else by perf events.
+    pub uprobe_links: bool,
 }
 
 impl LiveConfig {
@@ -61,6 +64,7 @@ impl LiveConfig {
             containers: Vec::new(),
             tls: true,
             deny: DenyList::default(),
+            uprobe_links: true,
         }
     }
 }
@@ -104,4 +108,6 @@ pub struct LiveReport {
     pub missing_offsets: Vec<(String, String)>,
     pub rings: u32,
     pub ring_bytes: u64,
+    /// How probes on TLS libraries are attached.
+    pub uprobes: UprobeMeans,
 }

@@ -5,19 +5,22 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
-use aya::programs::{TracePoint, UProbe};
+use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
 use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter, more};
 
+use super::bpf;
 use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::go_calls::GoCalls;
+use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{Attachment, GO_PROGRAMS, GO_SET, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::tracefs::Tracefs;
+use super::uprobes::{Code, UprobeMeans, Uprobes};
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
 
@@ -30,7 +33,10 @@ const MAX_RING_BYTES: u64 = 64 << 20;
 
 /// The kernel side, running.
 pub(super) struct Loaded {
-    pub(super) ebpf: Ebpf,
+    /// The programs, those for user space not attached yet.
+    pub(super) uprobes: Uprobes,
+    /// What keeps all others at their places.
+    pub(super) links: Links,
     pub(super) rings: Vec<Ring>,
     pub(super) control: Array<MapData, u32>,
     /// Those that a filter by container leaves out.
@@ -80,6 +86,12 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let mut ebpf = loader
         .load(&config.object)
         .map_err(|error| refused("the kernel side cannot be loaded", &error))?;
+    let without_tls = config.without_tls();
+    let code = if without_tls.is_none() && config.uprobe_links {
+        uprobe_code(config, &ebpf)
+    } else {
+        None
+    };
 
     let mut rings = Vec::new();
     let mut slots: ArrayOfMaps<&mut MapData, MapData> = borrow(&mut ebpf, "RINGS")?;
@@ -122,11 +134,13 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
             .collect(),
         rings: count,
         ring_bytes: bytes.into(),
+        uprobes: UprobeMeans::None,
     };
     load_more(&mut ebpf, &mut report);
-    attach(&mut ebpf, &tracefs, &mut report)?;
-    let tls = match config.without_tls() {
-        None => load_tls(&mut ebpf, &mut report),
+    let links = attach(&mut ebpf, &tracefs, &mut report)?;
+    let mut uprobes = Uprobes::new(ebpf);
+    let tls = match without_tls {
+        None => load_tls(&mut uprobes, code.as_ref(), &mut report),
         Some(why) => {
             if config.tls {
                 report.sets.push(ProbeSet {
@@ -141,8 +155,10 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     control
         .set(control::WATCHING, 1, 0)
         .map_err(|error| refused("the capture cannot be begun", &error))?;
+    report.uprobes = uprobes.means();
     Ok(Loaded {
-        ebpf,
+        uprobes,
+        links,
         rings,
         control,
         cgroups,
@@ -325,9 +341,20 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
 }
 
 /// Attaches each set on its own; one that cannot be attached is reported and left out.
-fn attach(ebpf: &mut Ebpf, tracefs: &Tracefs, report: &mut LiveReport) -> Result<(), CaptureError> {
+fn attach(
+    ebpf: &mut Ebpf,
+    tracefs: &Tracefs,
+    report: &mut LiveReport,
+) -> Result<Links, CaptureError> {
+    let mut links = Links::default();
     for set in SETS {
-        let left_out = attach_set(ebpf, tracefs, set).err();
+        let left_out = match attach_set(ebpf, tracefs, set) {
+            Ok(attached) => {
+                links.take_over(attached);
+                None
+            }
+            Err(why) => Some(why),
+        };
         if let Some(why) = &left_out {
             tracing::warn!(set = set.name, why, "probe set left out");
         }
@@ -358,10 +385,11 @@ fn attach(ebpf: &mut Ebpf, tracefs: &Tracefs, report: &mut LiveReport) -> Result
             remedy: "run as root, or with the capabilities BPF and PERFMON; `wirespan doctor` shows what this kernel allows".to_owned(),
         });
     }
-    Ok(())
+    Ok(links)
 }
 
-fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<(), String> {
+fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<Links, String> {
+    let mut links = Links::default();
     for Attachment {
         category, event, ..
     } in set.attachments
@@ -384,11 +412,12 @@ fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<(), Strin
         if program.fd().is_err() {
             program.load().map_err(|error| reason(&error))?;
         }
-        program
+        let id = program
             .attach(category, event)
             .map_err(|error| reason(&error))?;
+        links.push(program.take_link(id).map_err(|error| reason(&error))?);
     }
-    Ok(())
+    Ok(links)
 }
 
 /// Loads the programs that go on with calls of many pieces. Without them what one program cannot
@@ -422,18 +451,25 @@ fn try_load_more(ebpf: &mut Ebpf) -> Result<(), String> {
     Ok(())
 }
 
+/// The programs for TLS libraries as links need them, where the kernel has links.
+fn uprobe_code(config: &LiveConfig, ebpf: &Ebpf) -> Option<Code> {
+    if !bpf::has_uprobe_links() {
+        return None;
+    }
+    let code = Code::read(&config.object, ebpf, &[TLS_PROGRAMS, GO_PROGRAMS]);
+    code.inspect_err(|why| tracing::warn!(why, "uprobes are attached by perf events, not by links"))
+        .ok()
+}
+
 /// Loads the programs for TLS libraries, which are attached where such libraries are found. Whether
 /// there are any.
-fn load_tls(ebpf: &mut Ebpf, report: &mut LiveReport) -> bool {
+fn load_tls(uprobes: &mut Uprobes, code: Option<&Code>, report: &mut LiveReport) -> bool {
     let mut any = false;
     for (set, programs, without) in [
         (TLS_SET, TLS_PROGRAMS, "the plaintext of TLS libraries"),
         (GO_SET, GO_PROGRAMS, "the plaintext of programs made by Go"),
     ] {
-        let loaded = programs
-            .iter()
-            .try_for_each(|name| uprobe(ebpf, name)?.load().map_err(|error| reason(&error)));
-        let left_out = loaded.err();
+        let left_out = uprobes.load(code, programs).err();
         if let Some(why) = &left_out {
             tracing::warn!(set, why, "probe set left out");
         }
@@ -445,12 +481,4 @@ fn load_tls(ebpf: &mut Ebpf, report: &mut LiveReport) -> bool {
         });
     }
     any
-}
-
-/// A program for functions of user space.
-pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String> {
-    ebpf.program_mut(name)
-        .ok_or_else(|| format!("the kernel side has no program {name}"))?
-        .try_into()
-        .map_err(|error: aya::programs::ProgramError| reason(&error))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aya::Ebpf;
 use aya::maps::{Array, MapData};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use wirespan_events::config::control;
@@ -12,10 +11,12 @@ use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport};
 use super::counters::LiveCounters;
 use super::decode::Decoder;
+use super::links::Links;
 use super::load::{self, Loaded};
 use super::reconcile::Reconciler;
 use super::ring::{Drained, Ring};
 use super::tls_probes::TlsProbes;
+use super::uprobes::Uprobes;
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
 use crate::event::{Nanos, SocketEvent};
@@ -34,10 +35,26 @@ const MAX_BUSY: Nanos = 50_000_000;
 /// Records taken from one ring before the next one has its turn.
 const BATCH: usize = 4096;
 
-/// Who holds the probes.
-enum Attached {
-    Fixed(#[expect(dead_code, reason = "held for its drop")] Ebpf),
-    Watched(#[expect(dead_code, reason = "held for its drop")] TlsProbes),
+/// The probes at their places.
+struct Attached {
+    tls: Tls,
+    /// Those that are not in user space.
+    links: Links,
+}
+
+enum Tls {
+    Off(#[expect(dead_code, reason = "held for its drop")] Uprobes),
+    Watched(TlsProbes),
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // Both at the same time: each takes a while.
+        if let Tls::Watched(probes) = &mut self.tls {
+            probes.stop();
+        }
+        drop(std::mem::take(&mut self.links));
+    }
 }
 
 /// Socket events of the running kernel.
@@ -79,7 +96,8 @@ impl LiveSource {
     pub fn open(config: &LiveConfig) -> Result<(Self, LiveReport), CaptureError> {
         let clock = clock()?;
         let Loaded {
-            ebpf,
+            uprobes,
+            links,
             rings,
             control,
             cgroups,
@@ -92,17 +110,17 @@ impl LiveSource {
             report,
         } = load::load(config)?;
         let reconciler = Reconciler::start(sockets)?;
-        let attached = if tls {
+        let tls = if tls {
             let host = Arc::clone(&counters.host);
-            Attached::Watched(TlsProbes::start(
-                ebpf,
+            Tls::Watched(TlsProbes::start(
+                uprobes,
                 tls_since,
                 go_calls,
                 config.deny.clone(),
                 host,
             )?)
         } else {
-            Attached::Fixed(ebpf)
+            Tls::Off(uprobes)
         };
         let warnings = report
             .sets
@@ -117,7 +135,7 @@ impl LiveSource {
             .collect();
         let source = Self {
             _reconciler: reconciler,
-            _attached: attached,
+            _attached: Attached { tls, links },
             rings,
             control,
             cgroups,

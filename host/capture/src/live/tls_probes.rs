@@ -6,18 +6,17 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use aya::Ebpf;
 use aya::maps::{Array, MapData};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 use wirespan_events::config::TLS_ATTACHING;
 
 use super::counters::{HostCounters, add};
 use super::deny::DenyList;
 use super::go_calls::GoCalls;
-use super::library::{FileId, TlsFlavour, TlsFunction, TlsLibrary};
-use super::load::{reason, uprobe};
+use super::library::{FileId, TlsFlavour};
+use super::links::Links;
 use super::source::monotonic;
 use super::tls::TlsScanner;
+use super::uprobes::Uprobes;
 use crate::error::CaptureError;
 use crate::process;
 
@@ -34,10 +33,9 @@ pub(super) struct TlsProbes {
 }
 
 impl TlsProbes {
-    /// Takes over the kernel side, whose other programs are attached already, and looks once before
-    /// it returns: what runs now is observed from now on.
+    /// Takes over the programs, and looks once before it returns: what runs now is observed from now on.
     pub(super) fn start(
-        ebpf: Ebpf,
+        uprobes: Uprobes,
         since: Array<MapData, u64>,
         go_calls: GoCalls,
         deny: DenyList,
@@ -45,7 +43,7 @@ impl TlsProbes {
     ) -> Result<Self, CaptureError> {
         let mut probes = Probes {
             attached: HashMap::new(),
-            ebpf,
+            uprobes,
             since,
             go_calls,
             go: HashSet::new(),
@@ -71,11 +69,16 @@ impl TlsProbes {
             thread: Some(thread),
         })
     }
+
+    /// Tells the thread to let go of the probes; it is waited for when this is dropped.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
 }
 
 impl Drop for TlsProbes {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop();
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported; there is nothing more to do about it here.
             let _ = thread.join();
@@ -84,9 +87,8 @@ impl Drop for TlsProbes {
 }
 
 struct Probes {
-    // First: links go before the programs do.
-    attached: HashMap<FileId, Vec<UProbeLink>>,
-    ebpf: Ebpf,
+    attached: HashMap<FileId, Links>,
+    uprobes: Uprobes,
     since: Array<MapData, u64>,
     go_calls: GoCalls,
     /// Which of the attached were made by Go.
@@ -95,36 +97,17 @@ struct Probes {
     counters: Arc<HostCounters>,
 }
 
-/// The programs for a function: at its entry, and at its return.
-fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
-    match function {
-        TlsFunction::Read => ("tls_read", Some("tls_return")),
-        TlsFunction::ReadEx | TlsFunction::ReadInner => ("tls_read_ex", Some("tls_return")),
-        TlsFunction::Write => ("tls_write", Some("tls_return")),
-        TlsFunction::WriteEx | TlsFunction::WriteInner => ("tls_write_ex", Some("tls_return")),
-        TlsFunction::WriteInnerFlags => ("tls_write_flags", Some("tls_return")),
-        TlsFunction::ReadPacket => ("tls_read_packet", Some("tls_return")),
-        TlsFunction::SendFile => ("tls_send_file", Some("tls_return")),
-        TlsFunction::Handshake => ("tls_handshake", Some("tls_handshake_return")),
-        TlsFunction::Output => ("tls_output", None),
-        TlsFunction::Free => ("tls_free", None),
-        // Never a return probe on Go: its stacks move.
-        TlsFunction::GoRead => ("go_read", None),
-        TlsFunction::GoWrite => ("go_write", None),
-        TlsFunction::GoHandshake => ("go_handshake", None),
-        TlsFunction::GoReturn => ("go_return", None),
+impl Drop for Probes {
+    fn drop(&mut self) {
+        let libraries: Vec<FileId> = self.attached.keys().copied().collect();
+        self.detach(&libraries);
     }
 }
 
 impl Probes {
     fn look(&mut self) {
         let changes = self.scanner.scan();
-        for id in changes.gone {
-            self.attached.remove(&id);
-            if self.go.remove(&id) {
-                self.go_calls.watch(!self.go.is_empty());
-            }
-        }
+        self.detach(&changes.gone);
         if !changes.ended.is_empty() {
             self.go_calls.forget(&changes.ended);
         }
@@ -138,8 +121,9 @@ impl Probes {
         let _ = self.since.set(0, TLS_ATTACHING, 0);
         for library in changes.added {
             let path = library.display_path.display().to_string();
-            match self.attach(&library) {
-                Ok(()) => {
+            match self.uprobes.attach(&library) {
+                Ok(links) => {
+                    self.attached.insert(library.id, links);
                     if library.flavour == TlsFlavour::Go {
                         self.go.insert(library.id);
                         self.go_calls.watch(true);
@@ -156,26 +140,19 @@ impl Probes {
         let _ = self.since.set(0, monotonic(), 0);
     }
 
-    fn attach(&mut self, library: &TlsLibrary) -> Result<(), String> {
-        let mut links = Vec::new();
-        for (function, offset) in &library.functions {
-            let (entry, exit) = programs(*function);
-            // The return first: it does nothing without the entry, but an entry without its return
-            // would leave calls behind.
-            for program in exit.into_iter().chain([entry]) {
-                let program = uprobe(&mut self.ebpf, program)?;
-                let id = program
-                    .attach(
-                        UProbeAttachLocation::AbsoluteOffset(*offset),
-                        &library.path,
-                        UProbeScope::AllProcesses,
-                    )
-                    .map_err(|error| reason(&error))?;
-                links.push(program.take_link(id).map_err(|error| reason(&error))?);
+    /// All together: the kernel takes a while, but not much longer for many than for one.
+    fn detach(&mut self, libraries: &[FileId]) {
+        let mut links = Links::default();
+        let mut any_go = false;
+        for id in libraries {
+            if let Some(of_library) = self.attached.remove(id) {
+                links.take_over(of_library);
             }
+            any_go |= self.go.remove(id);
         }
-        // All or nothing: half of a library would show half of a conversation.
-        self.attached.insert(library.id, links);
-        Ok(())
+        drop(links);
+        if any_go {
+            self.go_calls.watch(!self.go.is_empty());
+        }
     }
 }

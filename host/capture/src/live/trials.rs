@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::bpf::{self, ProgramKind};
+use super::bpf::{self, Moment, ProgramKind};
 use super::btf::{Btf, KERNEL_BTF, kind};
 use super::capability::{self, Effective};
 use super::features::FeatureReport;
@@ -191,6 +191,18 @@ pub(super) fn programs(report: &mut FeatureReport, btf: Option<&Btf>, tracefs: O
         uprobe,
     );
 
+    let links = bpf::load(ProgramKind::LinkedProbe).and_then(|program| {
+        let (path, _file) = probed_file()?;
+        bpf::link_uprobes(program.as_fd(), &path, &[0, 1], Moment::Entry)
+    });
+    report.tried(
+        "uprobe_multi link",
+        false,
+        "attaches: TLS libraries are probed by links",
+        "TLS libraries are probed by perf events, which take longer to let go of",
+        links,
+    );
+
     let Some(btf) = btf else { return };
     let absent = || io::Error::new(io::ErrorKind::NotFound, "the kernel has no such type");
     let typed = btf
@@ -222,7 +234,7 @@ pub(super) fn programs(report: &mut FeatureReport, btf: Option<&Btf>, tracefs: O
     );
 }
 
-/// Probes a file in memory that no process executes.
+/// Probes such a file by a perf event.
 fn try_uprobe(program: BorrowedFd<'_>) -> io::Result<()> {
     let number =
         setting("/sys/bus/event_source/devices/uprobe/type").and_then(|number| number.parse().ok());
@@ -232,13 +244,19 @@ fn try_uprobe(program: BorrowedFd<'_>) -> io::Result<()> {
             "the kernel has no uprobe events (CONFIG_UPROBE_EVENTS)",
         )
     })?;
+    let (path, _file) = probed_file()?;
+    bpf::attach_uprobe(program, number, &path, 0).map(drop)
+}
+
+/// A file in memory that no process executes; its path is good as long as it is open.
+fn probed_file() -> io::Result<(CString, File)> {
     let mut file = File::from(rustix::fs::memfd_create(
         "wirespan-uprobe-test",
         rustix::fs::MemfdFlags::CLOEXEC,
     )?);
     file.write_all(&[0x90; 64])?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    bpf::attach_uprobe(program, number, &path, 0).map(drop)
+    Ok((path, file))
 }
 
 pub(super) fn settings(report: &mut FeatureReport) {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use wirespan_capture::live::{LiveConfig, LiveSource};
+use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource};
 use wirespan_capture::{
     Close, ConnectionKey, Data, Direction, End, Layer, Open, Secured, SocketEvent, Source,
 };
@@ -59,6 +59,7 @@ impl Seen {
 pub(crate) struct Bench {
     listener: Option<TcpListener>,
     pub(crate) source: LiveSource,
+    pub(crate) report: LiveReport,
     seen: HashMap<ConnectionKey, Seen>,
     port: u16,
 }
@@ -113,6 +114,7 @@ impl Bench {
         Self {
             listener: None,
             source,
+            report,
             seen: HashMap::new(),
             port: config.ports.first().copied().unwrap_or_default(),
         }

@@ -1,5 +1,7 @@
 //! Plaintext of a real TLS library in another process.
 
+use wirespan_capture::live::UprobeMeans;
+use wirespan_capture::live::features::{self, FeatureState};
 use wirespan_capture::{Direction, Layer, Role};
 
 use crate::script::Script;
@@ -38,11 +40,28 @@ thread.join()
 
 #[test]
 fn plaintext_is_bound_to_its_socket_and_replaces_the_ciphertext() {
+    is_bound(true);
+}
+
+#[test]
+fn uprobes_by_perf_events_see_the_same() {
+    is_bound(false);
+}
+
+fn is_bound(uprobe_links: bool) {
     let Some(mut config) = config() else { return };
     config.copy_all = true;
+    config.uprobe_links = uprobe_links;
     let mut script = Script::start(SCRIPT);
     config.ports = vec![script.port];
     let mut bench = Bench::for_ports(config);
+    let row = features::probe().row("uprobe_multi link").cloned().unwrap();
+    let means = if uprobe_links && row.state == FeatureState::Ok {
+        UprobeMeans::Links
+    } else {
+        UprobeMeans::PerfEvents
+    };
+    assert_eq!(bench.report.uprobes, means, "{row:?}");
     let size = 40_000;
     script.say(&size.to_string());
     bench.until_closed();

@@ -1,0 +1,335 @@
+//! Programs for functions of user space: how they come into the kernel, and how they are put on places
+//! of a file.
+//!
+//! A `uprobe_multi` link (Linux 6.6) puts one program on many places at once and lets go of all of them
+//! in one grace period of the kernel, where each perf event waits for one of its own: a tenth of a second,
+//! under a lock. aya knows only perf events, and programs have to be loaded for the one or the other; so
+//! those for links are loaded here. They have no type information, which nothing in them needs.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+
+use aya::Ebpf;
+use aya::maps::{Map, MapData};
+use aya::programs::UProbe;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use aya_obj::Object;
+
+use super::bpf::{self, Instruction, Moment, ProgramKind};
+use super::library::{TlsFunction, TlsLibrary};
+use super::links::Links;
+use super::load::reason;
+
+/// By what programs are kept at their places in user space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UprobeMeans {
+    /// No program is.
+    #[default]
+    None,
+    /// One link for all places of a program in a file.
+    Links,
+    /// One perf event for each place.
+    PerfEvents,
+}
+
+/// Programs that are not in the kernel yet, their references to maps resolved.
+pub(super) struct Code {
+    programs: HashMap<String, Vec<Instruction>>,
+    license: CString,
+}
+
+impl Code {
+    /// Reads programs out of the object. The maps have to stay until they are loaded.
+    pub(super) fn read(object: &[u8], ebpf: &Ebpf, names: &[&[&str]]) -> Result<Self, String> {
+        let mut object = Object::parse(object).map_err(|error| reason(&error))?;
+        object
+            .programs
+            .retain(|name, _| names.iter().any(|names| names.contains(&name.as_str())));
+        let fds: HashMap<&str, RawFd> = ebpf
+            .maps()
+            .filter_map(|(name, map)| Some((name, data(map)?.fd().as_fd().as_raw_fd())))
+            .collect();
+        let maps = std::mem::take(&mut object.maps);
+        let known = maps
+            .iter()
+            .filter_map(|(name, map)| Some((name.as_str(), *fds.get(name.as_str())?, map)));
+        let text: HashSet<usize> = object
+            .functions
+            .keys()
+            .map(|(section, _)| *section)
+            .collect();
+        object
+            .relocate_maps(known, &text)
+            .map_err(|error| reason(&error))?;
+        object
+            .relocate_calls(&text)
+            .map_err(|error| reason(&error))?;
+        let programs = object
+            .programs
+            .iter()
+            .filter_map(|(name, program)| {
+                let key = (program.section_index, program.address);
+                let function = object.functions.get(&key)?;
+                let code = function.instructions.iter().map(|instruction| Instruction {
+                    code: instruction.code,
+                    registers: instruction.dst_reg() | instruction.src_reg() << 4,
+                    offset: instruction.off,
+                    immediate: instruction.imm,
+                });
+                Some((name.clone(), code.collect()))
+            })
+            .collect();
+        Ok(Self {
+            programs,
+            license: object.license,
+        })
+    }
+
+    fn load(&self, name: &str) -> Result<OwnedFd, String> {
+        let code = self
+            .programs
+            .get(name)
+            .ok_or_else(|| format!("the kernel side has no program {name}"))?;
+        let kind = ProgramKind::LinkedProbe;
+        bpf::load_code(kind, name, code, &self.license).map_err(|error| {
+            let why = bpf::refusal(kind, code, &self.license);
+            format!("{name} is refused: {error}: {why}")
+        })
+    }
+}
+
+/// The maps of programs that are loaded here are of these kinds; a reference to one of another is
+/// refused when the programs are read.
+fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::PerCpuHashMap(data)
+        | Map::ProgramArray(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// The programs, and the kernel side that they are part of.
+pub(super) struct Uprobes {
+    ebpf: Ebpf,
+    /// Those for links; the others are attached by perf events.
+    linked: HashMap<&'static str, OwnedFd>,
+    means: UprobeMeans,
+}
+
+impl std::fmt::Debug for Uprobes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Uprobes")
+            .field("means", &self.means)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One program, and where in a file it goes.
+#[derive(Debug, PartialEq, Eq)]
+struct Places {
+    program: &'static str,
+    moment: Moment,
+    offsets: Vec<u64>,
+}
+
+impl Uprobes {
+    /// Takes over the kernel side, whose other programs are attached already.
+    pub(super) fn new(ebpf: Ebpf) -> Self {
+        Self {
+            ebpf,
+            linked: HashMap::new(),
+            means: UprobeMeans::None,
+        }
+    }
+
+    /// How those that are loaded are attached.
+    pub(super) fn means(&self) -> UprobeMeans {
+        self.means
+    }
+
+    /// Loads programs: for links, where there is code for them.
+    pub(super) fn load(
+        &mut self,
+        code: Option<&Code>,
+        names: &[&'static str],
+    ) -> Result<(), String> {
+        if let Some(code) = code {
+            let loaded = names.iter().map(|&name| Ok((name, code.load(name)?)));
+            match loaded.collect::<Result<Vec<_>, String>>() {
+                Ok(programs) => {
+                    self.linked.extend(programs);
+                    self.means = UprobeMeans::Links;
+                    return Ok(());
+                }
+                Err(why) => tracing::warn!(why, "attached by perf events, not by links"),
+            }
+        }
+        for name in names {
+            program(&mut self.ebpf, name)?
+                .load()
+                .map_err(|error| reason(&error))?;
+        }
+        if self.means == UprobeMeans::None {
+            self.means = UprobeMeans::PerfEvents;
+        }
+        Ok(())
+    }
+
+    /// Puts the programs for all functions of a library on their places. All or nothing: half of a
+    /// library would show half of a conversation.
+    pub(super) fn attach(&mut self, library: &TlsLibrary) -> Result<Links, String> {
+        let mut links = Links::default();
+        for places in places(&library.functions) {
+            match self.linked.get(places.program) {
+                Some(program) => {
+                    let path = CString::new(OsString::from(&library.path).into_vec())
+                        .map_err(|error| reason(&error))?;
+                    let link =
+                        bpf::link_uprobes(program.as_fd(), &path, &places.offsets, places.moment)
+                            .map_err(|error| format!("{}: {error}", places.program))?;
+                    links.push(link);
+                }
+                None => self.attach_events(library, &places, &mut links)?,
+            }
+        }
+        Ok(links)
+    }
+
+    fn attach_events(
+        &mut self,
+        library: &TlsLibrary,
+        places: &Places,
+        links: &mut Links,
+    ) -> Result<(), String> {
+        let program = program(&mut self.ebpf, places.program)?;
+        for &offset in &places.offsets {
+            let id = program
+                .attach(
+                    UProbeAttachLocation::AbsoluteOffset(offset),
+                    &library.path,
+                    UProbeScope::AllProcesses,
+                )
+                .map_err(|error| reason(&error))?;
+            links.push(program.take_link(id).map_err(|error| reason(&error))?);
+        }
+        Ok(())
+    }
+}
+
+/// A program for functions of user space, as aya has it.
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| format!("the kernel side has no program {name}"))?
+        .try_into()
+        .map_err(|error: aya::programs::ProgramError| reason(&error))
+}
+
+/// The programs for a function: at its entry, and at its return.
+fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
+    match function {
+        TlsFunction::Read => ("tls_read", Some("tls_return")),
+        TlsFunction::ReadEx | TlsFunction::ReadInner => ("tls_read_ex", Some("tls_return")),
+        TlsFunction::Write => ("tls_write", Some("tls_return")),
+        TlsFunction::WriteEx | TlsFunction::WriteInner => ("tls_write_ex", Some("tls_return")),
+        TlsFunction::WriteInnerFlags => ("tls_write_flags", Some("tls_return")),
+        TlsFunction::ReadPacket => ("tls_read_packet", Some("tls_return")),
+        TlsFunction::SendFile => ("tls_send_file", Some("tls_return")),
+        TlsFunction::Handshake => ("tls_handshake", Some("tls_handshake_return")),
+        TlsFunction::Output => ("tls_output", None),
+        TlsFunction::Free => ("tls_free", None),
+        // Never a return probe on Go: its stacks move.
+        TlsFunction::GoRead => ("go_read", None),
+        TlsFunction::GoWrite => ("go_write", None),
+        TlsFunction::GoHandshake => ("go_handshake", None),
+        TlsFunction::GoReturn => ("go_return", None),
+    }
+}
+
+/// What goes where, each program once. Returns come first: they do nothing without the entries, but an
+/// entry without its return would leave calls behind. Entries are in the order of the functions.
+fn places(functions: &[(TlsFunction, u64)]) -> Vec<Places> {
+    let mut all: Vec<Places> = Vec::new();
+    let mut add = |program, moment, offset| {
+        let known = all
+            .iter_mut()
+            .find(|places| places.program == program && places.moment == moment);
+        match known {
+            // One function can have two names.
+            Some(places) if places.offsets.contains(&offset) => {}
+            Some(places) => places.offsets.push(offset),
+            None => all.push(Places {
+                program,
+                moment,
+                offsets: vec![offset],
+            }),
+        }
+    };
+    for &(function, offset) in functions {
+        if let (_, Some(exit)) = programs(function) {
+            add(exit, Moment::Return, offset);
+        }
+    }
+    for &(function, offset) in functions {
+        add(programs(function).0, Moment::Entry, offset);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_program_has_all_of_its_places_and_returns_come_first() {
+        let functions = [
+            (TlsFunction::Free, 1),
+            (TlsFunction::Handshake, 2),
+            (TlsFunction::Read, 3),
+            (TlsFunction::ReadEx, 4),
+            (TlsFunction::Write, 5),
+            (TlsFunction::Read, 6),
+            (TlsFunction::Read, 3),
+        ];
+        let all = places(&functions);
+        let told: Vec<_> = all
+            .iter()
+            .map(|places| (places.program, places.moment, places.offsets.as_slice()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("tls_handshake_return", Moment::Return, &[2][..]),
+                ("tls_return", Moment::Return, &[3, 4, 5, 6]),
+                ("tls_free", Moment::Entry, &[1]),
+                ("tls_handshake", Moment::Entry, &[2]),
+                ("tls_read", Moment::Entry, &[3, 6]),
+                ("tls_read_ex", Moment::Entry, &[4]),
+                ("tls_write", Moment::Entry, &[5]),
+            ]
+        );
+    }
+
+    #[test]
+    fn programs_made_by_go_get_no_return_probe() {
+        let functions = [
+            (TlsFunction::GoReturn, 1),
+            (TlsFunction::GoReturn, 2),
+            (TlsFunction::GoRead, 3),
+            (TlsFunction::GoWrite, 4),
+            (TlsFunction::GoHandshake, 5),
+            (TlsFunction::GoHandshake, 6),
+        ];
+        let all = places(&functions);
+        assert!(all.iter().all(|places| places.moment == Moment::Entry));
+        assert_eq!(all.first().map(|places| places.program), Some("go_return"));
+        assert_eq!(all.len(), 4);
+    }
+}
