@@ -200,6 +200,15 @@ fn cause(line: &str) -> String {
     last.join(": ").trim().to_owned()
 }
 
+/// These programs run for seconds and are compiled for minutes: their own profiles ask for the
+/// opposite (one unit, optimised as a whole).
+const QUICKLY_BUILT: [(&str, &str); 4] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+];
+
 /// A tool that cargo or rustup installs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -310,6 +319,7 @@ impl Tool {
         let mut command = command::command(program);
         // A target directory of its own: sharing ours would rebuild what both use with other features.
         command.args(arguments).env_remove("CARGO_TARGET_DIR");
+        command.envs(QUICKLY_BUILT);
         (command, format!("{program} {}", arguments.join(" ")))
     }
 }
