@@ -10,9 +10,9 @@ use wirespan_runtime::ParsedSpan;
 use wirespan_span::{Attribute, FieldRef, Kind, Resource, Span, Text, fields};
 use wirespan_stream::{ConnectionInfo, Process};
 
-/// Resources kept: one for each process with connections. The map is emptied when it is full;
-/// what is still alive comes back with its next span.
-const MAX_RESOURCES: usize = 16_384;
+/// Resources kept: one for each process with connections, some 1 KiB each. The map is emptied when it is
+/// full, for nothing tells that a process has ended; what is still alive comes back with its next span.
+const MAX_RESOURCES: usize = 1_024;
 
 /// Connections whose identity is at hand, by the end of their number; some 100 bytes each. Others
 /// are described anew with each span.

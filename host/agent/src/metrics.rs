@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,14 +12,16 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::error::AgentError;
 
 /// A scrape that takes longer than this is ended: nothing may keep the listener busy.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often the server looks whether it is to end.
-const STOP_INTERVAL: Duration = Duration::from_millis(100);
+/// After a connection could not be accepted: out of file descriptors, trying again at once would only
+/// spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -31,7 +32,8 @@ pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct MetricsServer {
     address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    /// Dropped, it ends the thread.
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,15 +54,14 @@ impl MetricsServer {
             .block_on(TcpListener::bind(address))
             .map_err(error)?;
         let bound = listener.local_addr().map_err(error)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("metrics".into())
             .spawn(move || runtime.block_on(serve(listener, render, stopped)))
             .map_err(AgentError::Thread)?;
         Ok(Self {
             address: bound,
-            stop,
+            stop: Some(stop),
             thread: Some(thread),
         })
     }
@@ -74,7 +75,7 @@ impl MetricsServer {
 
 impl Drop for MetricsServer {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -83,14 +84,14 @@ impl Drop for MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, render: Render, stop: Arc<AtomicBool>) {
-    while !stop.load(Ordering::Relaxed) {
-        let Ok(accepted) = tokio::time::timeout(STOP_INTERVAL, listener.accept()).await else {
-            continue;
+async fn serve(listener: TcpListener, render: Render, mut stop: oneshot::Receiver<()>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => return,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors: trying again at once would only spin.
-            tokio::time::sleep(STOP_INTERVAL).await;
+            tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let render = Arc::clone(&render);

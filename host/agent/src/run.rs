@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 use wirespan_capture::{ConnectionKey, Progress, SocketEvent, Source, Verdict, Verdicts};
 use wirespan_sink::{SinkError, SinkHandle};
 use wirespan_span::Span;
@@ -19,11 +19,15 @@ use crate::feeder::{Batch, Feeder};
 use crate::filter::Filter;
 use crate::lane::Lane;
 
-/// How long the capture thread waits for events before it looks around.
+/// How long the capture thread waits for events before it looks around, and tells the workers how late
+/// it is: what they wait for after the last event is over within this.
 const POLL_LIMIT: Duration = Duration::from_millis(20);
 
-/// How long a worker without work waits before it looks at its timers.
-const WORKER_IDLE: Duration = Duration::from_millis(100);
+/// The same when nothing has come for [`QUIET_ROUNDS`] rounds: each round wakes two threads.
+const QUIET_POLL_LIMIT: Duration = Duration::from_millis(250);
+
+/// Patience of streams and of what waits for its socket is mostly over by then.
+const QUIET_ROUNDS: u32 = 25;
 
 /// Rounds over the rings after the stop: what was in flight then is taken along.
 const LAST_ROUNDS: usize = 64;
@@ -148,10 +152,20 @@ impl Capture {
     ) -> Result<(), AgentError> {
         let mut events = Vec::new();
         let mut last_rounds = LAST_ROUNDS;
+        let mut idle_rounds = 0_u32;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
-            let wait = if stopping { Duration::ZERO } else { POLL_LIMIT };
+            let wait = match (stopping, idle_rounds < QUIET_ROUNDS) {
+                (true, _) => Duration::ZERO,
+                (false, true) => POLL_LIMIT,
+                (false, false) => QUIET_POLL_LIMIT,
+            };
             let progress = source.poll(wait, &mut events)?;
+            idle_rounds = if events.is_empty() {
+                idle_rounds.saturating_add(1)
+            } else {
+                0
+            };
             self.spread(&mut events, filter);
             let watermark = source.watermark();
             for feeder in &mut self.feeders {
@@ -256,18 +270,13 @@ struct LaneThread {
 impl LaneThread {
     fn work(mut self) {
         let mut last_watermark = 0;
-        loop {
-            match self.batches.recv_timeout(WORKER_IDLE) {
-                Ok(batch) => {
-                    for event in batch.events {
-                        self.lane.push(event);
-                    }
-                    last_watermark = batch.watermark;
-                    self.lane.advance(batch.watermark);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+        // Batches come when nothing happens, too: with the time, for timers.
+        while let Ok(batch) = self.batches.recv() {
+            for event in batch.events {
+                self.lane.push(event);
             }
+            last_watermark = batch.watermark;
+            self.lane.advance(batch.watermark);
             self.run();
         }
         self.lane.finish(last_watermark);

@@ -16,7 +16,7 @@ use crate::event::{Process, ProcessKey};
 const TICK_NANOS: u64 = 10_000_000;
 
 /// Processes remembered. A node has hundreds to some thousand; one entry has about 500 bytes.
-const MAX_PROCESSES: usize = 8192;
+const MAX_PROCESSES: usize = 4096;
 
 /// Names of threads remembered for one process; more than that are asked for again.
 const MAX_THREAD_NAMES: usize = 8;

@@ -19,8 +19,10 @@ pub const HELD_TOTAL: usize = 64 << 20;
 /// one byte each bite as early as it should.
 pub const SEGMENT_COST: usize = 128;
 
-/// Processes remembered to be named by connections that open later.
-pub const PROCESSES: usize = 32_768;
+/// Processes remembered to be named by connections that open later, some 500 bytes each. The live
+/// source describes a process anew at the latest when it has described 2,048 others, so none that it
+/// takes for known is forgotten.
+pub const PROCESSES: usize = 4_096;
 
 /// Keys of closed connections that are remembered, so that a straggler does not open one again.
 pub const CLOSED_KEYS: usize = 4_096;

@@ -19,9 +19,10 @@ use crate::process::{ProcessHint, ProcessTable, round_started};
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// Processes whose description has been handed out; beyond that all are handed out again, which
-/// harms nobody.
-const MAX_DESCRIBED: usize = 64 * 1024;
+/// Processes whose description has been handed out; beyond that all are handed out again. Not more than
+/// streams remember (`wirespan_stream::limits::PROCESSES`): a process that is taken for described here
+/// must be known there.
+const MAX_DESCRIBED: usize = 2 * 1024;
 
 /// Events that wait for their turn. With payloads this is some hundred MiB at the very most, as the
 /// rings that they come from hold less.
@@ -332,6 +333,11 @@ impl Decoder {
     /// Nothing waits, not even for its socket.
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.unbound.is_empty()
+    }
+
+    /// Something waits that can go soon. What waits for its socket does so for seconds.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// More is waiting than should.

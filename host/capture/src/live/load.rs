@@ -14,6 +14,7 @@ use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::go_calls::GoCalls;
+use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{Attachment, GO_PROGRAMS, GO_SET, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
@@ -47,6 +48,7 @@ pub(super) struct Loaded {
     pub(super) go_calls: GoCalls,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
+    pub(super) leftovers: Leftovers,
     pub(super) counters: LiveCounters,
     pub(super) report: LiveReport,
 }
@@ -124,6 +126,12 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
     let sockets: Sockets = take(&mut ebpf, "SOCKETS")?;
+    let leftovers = Leftovers::new(
+        take(&mut ebpf, "TLS_OUTPUTS")?,
+        take(&mut ebpf, "TLS_OBJECTS")?,
+        take(&mut ebpf, "TLS_PROCESSES")?,
+        take(&mut ebpf, "GO_CONNECTIONS")?,
+    );
     let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
     let mut report = LiveReport {
         sets: Vec::new(),
@@ -167,6 +175,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         go_calls,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
+        leftovers,
         counters: LiveCounters {
             kernel: Arc::new(kernel),
             host,

@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod go;
 mod go_calls;
 mod installed;
+mod leftovers;
 pub mod library;
 mod links;
 mod load;

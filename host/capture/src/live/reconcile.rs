@@ -17,6 +17,7 @@ use aya::maps::{HashMap, MapData};
 use wirespan_events::config::ASK_SPLICE_LENGTH;
 use wirespan_events::state::SOCKET_BYTES;
 
+use super::leftovers::Leftovers;
 use crate::error::CaptureError;
 
 /// The sockets that are followed; only their addresses are looked at.
@@ -27,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// At the latest.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 /// A round takes at most one part in so many of a CPU's time: the more sockets, the rarer.
-const SHARE: u32 = 1000;
+const SHARE: u32 = 2000;
 /// Sockets asked for in one round: more than there can be, should the map change while it is walked.
 const MAX_SOCKETS: usize = 1 << 20;
 
@@ -39,7 +40,7 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(super) fn start(sockets: Sockets) -> Result<Self, CaptureError> {
+    pub(super) fn start(sockets: Sockets, mut leftovers: Leftovers) -> Result<Self, CaptureError> {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("reconcile".to_owned())
@@ -51,6 +52,7 @@ impl Reconciler {
                     for socket in sockets.keys().take(MAX_SOCKETS).map_while(Result::ok) {
                         ask(socket);
                     }
+                    leftovers.tidy();
                     let taken = processor_time().saturating_sub(begun);
                     wait = taken.saturating_mul(SHARE).clamp(INTERVAL, MAX_INTERVAL);
                 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Array, MapData};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use wirespan_events::config::control;
 
 use super::cgroups::Cgroups;
@@ -106,10 +107,12 @@ impl LiveSource {
             go_calls,
             verdicts,
             sockets,
+            leftovers,
             counters,
             report,
         } = load::load(config)?;
-        let reconciler = Reconciler::start(sockets)?;
+        let ended = leftovers.ended();
+        let reconciler = Reconciler::start(sockets, leftovers)?;
         let tls = if tls {
             let host = Arc::clone(&counters.host);
             Tls::Watched(TlsProbes::start(
@@ -117,6 +120,7 @@ impl LiveSource {
                 tls_since,
                 go_calls,
                 config.deny.clone(),
+                ended,
                 host,
             )?)
         } else {
@@ -177,7 +181,7 @@ impl LiveSource {
                 }
             }
         }
-        if !self.decoder.is_empty() {
+        if self.decoder.is_pending() {
             self.active = Instant::now();
         }
         // Memory is bounded: what has piled up goes out, in the best order there is.
@@ -196,16 +200,18 @@ impl LiveSource {
         }
     }
 
-    /// Waits for the next drain: on a timer while records come, else until the kernel wakes.
-    fn sleep(&mut self, left: Duration) {
-        if !self.decoder.is_empty() || self.active.elapsed() < IDLE_AFTER {
+    /// Waits for the next drain: on a timer while records come, else until the kernel wakes. Whether
+    /// the wait was interrupted by a signal: whoever asked may have been told to stop.
+    fn sleep(&mut self, left: Duration) -> bool {
+        if self.decoder.is_pending() || self.active.elapsed() < IDLE_AFTER {
             std::thread::sleep(DRAIN_INTERVAL.min(left));
-            return;
+            return false;
         }
         if self.control.set(control::WAKE, 1, 0).is_err() {
             std::thread::sleep(IDLE_AFTER.min(left));
-            return;
+            return false;
         }
+        let mut interrupted = false;
         // A record that came before the flag was set wakes nobody.
         if self.rings.iter().all(Ring::is_empty) {
             let mut polled: Vec<PollFd<'_>> = self
@@ -214,10 +220,11 @@ impl LiveSource {
                 .map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN))
                 .collect();
             let timeout = Timespec::try_from(left).ok();
-            // Interrupted or not, the rings are looked at next.
-            let _ = rustix::event::poll(&mut polled, timeout.as_ref());
+            // Whatever comes of it, the rings are looked at next.
+            interrupted = rustix::event::poll(&mut polled, timeout.as_ref()) == Err(Errno::INTR);
         }
         let _ = self.control.set(control::WAKE, 0, 0);
+        interrupted
     }
 }
 
@@ -241,7 +248,9 @@ impl Source for LiveSource {
             if left.is_zero() {
                 return Ok(Progress::Idle);
             }
-            self.sleep(left);
+            if self.sleep(left) {
+                return Ok(Progress::Idle);
+            }
         }
     }
 

@@ -33,6 +33,9 @@ const YOUNG: Duration = Duration::from_secs(10);
 /// How often one small file tells whether a process has mapped more code since: so late a library
 /// loaded by `dlopen` is found at the latest (plus the interval of the scan).
 const CHECK: Duration = Duration::from_secs(2);
+/// The directory of processes is listed when one has been started since, and this often in any case:
+/// what has ended is found by that.
+const LISTING: Duration = Duration::from_secs(2);
 /// Even without a sign of change: one library can replace another of the same size.
 const FULL_LOOK: Duration = Duration::from_secs(60);
 /// A process with so many mappings that reading them takes long is looked at less often, so that
@@ -182,6 +185,12 @@ pub struct TlsScanner {
     denied: HashMap<FileId, Vec<u32>>,
     /// As in [`TlsChanges`], for the next.
     ended: Vec<u32>,
+    /// When the processes are to be listed again, and the last process id given out at the last time.
+    listing_next: Option<Instant>,
+    last_started: Option<u32>,
+    /// They were listed once more since that id was first seen: ids are given out a moment before the
+    /// process can be seen.
+    settled: bool,
     counters: TlsCounters,
     buffer: Vec<u8>,
 }
@@ -207,6 +216,9 @@ impl TlsScanner {
             installed: Vec::new(),
             installed_next: None,
             ended: Vec::new(),
+            listing_next: None,
+            last_started: None,
+            settled: false,
             counters: TlsCounters::default(),
             buffer: Vec::new(),
         }
@@ -234,29 +246,16 @@ impl TlsScanner {
     fn scan_at(&mut self, now: Instant) -> TlsChanges {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
-        let scan = self.counters.scans;
-        // Without the directory nothing is known to have ended.
-        let Ok(entries) = std::fs::read_dir(&self.root) else {
+        let last_started = last_started(&self.root);
+        let nothing_new = last_started.is_some() && last_started == self.last_started;
+        if nothing_new && self.settled && self.listing_next.is_some_and(|next| now < next) {
+            self.visit_due(now, &mut changes);
+        } else if self.visit_all(now, &mut changes) {
+            self.last_started = last_started;
+            self.settled = nothing_new;
+            self.listing_next = Some(now + LISTING);
+        } else {
             return changes;
-        };
-        for entry in entries.flatten() {
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            self.visit(pid, entry.ino(), scan, now, &mut changes);
-        }
-        let ended: Vec<u32> = self
-            .processes
-            .iter()
-            .filter(|(_, watched)| watched.scan != scan)
-            .map(|(&pid, _)| pid)
-            .collect();
-        for pid in ended {
-            self.end(pid, now);
         }
         // After the processes: what one of them is not to be touched by is known now.
         if self.installed_next.is_none_or(|next| now >= next) {
@@ -276,6 +275,49 @@ impl TlsScanner {
             .retain(|library| !self.denied.contains_key(&library.id));
         changes.ended = std::mem::take(&mut self.ended);
         changes
+    }
+
+    /// Looks at the processes that are known and due.
+    fn visit_due(&mut self, now: Instant, changes: &mut TlsChanges) {
+        let due: Vec<(u32, u64)> = self
+            .processes
+            .iter()
+            .filter(|(_, watched)| watched.next <= now)
+            .map(|(&pid, watched)| (pid, watched.directory))
+            .collect();
+        let scan = self.counters.scans;
+        for (pid, directory) in due {
+            self.visit(pid, directory, scan, now, changes);
+        }
+    }
+
+    /// Looks at every process that is new or due, and finds those that have ended. `false`: they cannot
+    /// be listed, so nothing is known to have ended.
+    fn visit_all(&mut self, now: Instant, changes: &mut TlsChanges) -> bool {
+        let scan = self.counters.scans;
+        let Ok(entries) = std::fs::read_dir(&self.root) else {
+            return false;
+        };
+        for entry in entries.flatten() {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            self.visit(pid, entry.ino(), scan, now, changes);
+        }
+        let ended: Vec<u32> = self
+            .processes
+            .iter()
+            .filter(|(_, watched)| watched.scan != scan)
+            .map(|(&pid, _)| pid)
+            .collect();
+        for pid in ended {
+            self.end(pid, now);
+        }
+        true
     }
 
     /// Brings the node's own libraries up to date. One that cannot be observed is told of when a
@@ -525,6 +567,19 @@ fn is_young(started_nanos: u64) -> bool {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let now = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
     now.saturating_sub(Duration::from_nanos(started_nanos)) < YOUNG
+}
+
+/// The last process id that was given out, to a process or a thread. Where the processes in `root` are
+/// not those of this process's own namespace that is not known.
+fn last_started(root: &Path) -> Option<u32> {
+    let own = std::fs::read_link(root.join("self")).ok()?;
+    if own.to_str()?.parse() != Ok(std::process::id()) {
+        return None;
+    }
+    // Three averages, running and existing tasks, the last id.
+    let text = bounded::read(&root.join("loadavg"), MAX_STATM_BYTES).ok()?;
+    let last = text.trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
+    std::str::from_utf8(last).ok()?.parse().ok()
 }
 
 /// Mapped pages that are not writable data: grows when code is mapped, and not with the heap.

@@ -12,6 +12,7 @@ use wirespan_events::config::TLS_ATTACHING;
 use super::counters::{HostCounters, add};
 use super::deny::DenyList;
 use super::go_calls::GoCalls;
+use super::leftovers::Ended;
 use super::library::{FileId, TlsFlavour};
 use super::links::Links;
 use super::source::monotonic;
@@ -39,6 +40,7 @@ impl TlsProbes {
         since: Array<MapData, u64>,
         go_calls: GoCalls,
         deny: DenyList,
+        ended: Ended,
         counters: Arc<HostCounters>,
     ) -> Result<Self, CaptureError> {
         let mut probes = Probes {
@@ -48,6 +50,7 @@ impl TlsProbes {
             go_calls,
             go: HashSet::new(),
             scanner: TlsScanner::new(process::proc_root(), deny),
+            ended,
             counters,
         };
         probes.look();
@@ -94,6 +97,8 @@ struct Probes {
     /// Which of the attached were made by Go.
     go: HashSet<FileId>,
     scanner: TlsScanner,
+    /// Told of processes that have ended.
+    ended: Ended,
     counters: Arc<HostCounters>,
 }
 
@@ -110,6 +115,7 @@ impl Probes {
         self.detach(&changes.gone);
         if !changes.ended.is_empty() {
             self.go_calls.forget(&changes.ended);
+            self.ended.add(&changes.ended);
         }
         for (path, why) in changes.refused {
             tracing::info!(path = %path.display(), why, "TLS not observable");
