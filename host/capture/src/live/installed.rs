@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::library;
@@ -26,16 +27,22 @@ const DIRECTORIES: [&str; 8] = [
 /// A directory of libraries has some thousand entries; one with many more is not read to its end.
 const MAX_ENTRIES: usize = 65_536;
 
+/// What changes when a file comes, goes or is replaced: of each directory its identity and when it was
+/// changed.
+pub(super) type Stamp = [Option<(u64, u64, i64, i64)>; DIRECTORIES.len()];
+
+/// Reading the directories takes milliseconds, asking for this microseconds.
+pub(super) fn stamp(proc_root: &Path) -> Stamp {
+    let root = root(proc_root);
+    DIRECTORIES.map(|directory| {
+        let found = std::fs::metadata(root.join(directory)).ok()?;
+        Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
+    })
+}
+
 /// Paths of files named like TLS libraries, each real file once.
 pub(super) fn find(proc_root: &Path) -> Vec<PathBuf> {
-    let mut root = proc_root.join("1/root");
-    if let Err(error) = std::fs::read_dir(&root)
-        && error.kind() == ErrorKind::PermissionDenied
-    {
-        // A sandbox can keep the first process to itself; then this program's own root is what
-        // there is, and outside of containers it is the same.
-        root = PathBuf::from("/");
-    }
+    let root = root(proc_root);
     let mut found: Vec<PathBuf> = DIRECTORIES
         .iter()
         .filter_map(|directory| std::fs::read_dir(root.join(directory)).ok())
@@ -45,4 +52,16 @@ pub(super) fn find(proc_root: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
+}
+
+fn root(proc_root: &Path) -> PathBuf {
+    let root = proc_root.join("1/root");
+    if let Err(error) = std::fs::read_dir(&root)
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        // A sandbox can keep the first process to itself; then this program's own root is what
+        // there is, and outside of containers it is the same.
+        return PathBuf::from("/");
+    }
+    root
 }

@@ -24,6 +24,8 @@ pub mod library;
 mod links;
 mod load;
 pub mod maps;
+#[doc(hidden)]
+pub mod measuring;
 pub mod offsets;
 mod pclntab;
 mod placement;

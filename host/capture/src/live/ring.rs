@@ -87,7 +87,14 @@ impl Ring {
         }
         let fd = i32::try_from(fd).map_err(io::Error::other)?;
         // SAFETY: the call has just returned this descriptor; nobody else has it.
-        let map = unsafe { OwnedFd::from_raw_fd(fd) };
+        Self::over(unsafe { OwnedFd::from_raw_fd(fd) }, bytes)
+    }
+
+    /// Maps a ring of `bytes`, or a file that looks like one.
+    ///
+    /// # Errors
+    /// It cannot be mapped.
+    pub(super) fn over(map: OwnedFd, bytes: u32) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let data = usize::try_from(bytes).map_err(io::Error::other)?;
         let consumer = Mapping::new(map.as_fd(), page, 0, true)?;

@@ -50,6 +50,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often the node's own libraries are looked for: an upgrade of a package brings new ones.
 const INSTALLED_LOOK: Duration = Duration::from_secs(30);
 
+/// Looks in a row that are spared while the directories have not changed: a library can also be written
+/// over in its place.
+const INSTALLED_SPARED: u32 = 20;
+
 /// 65,530 mappings, the kernel's default limit, of 100 bytes.
 const MAX_MAPS_BYTES: u64 = 8 << 20;
 const MAX_STATM_BYTES: u64 = 256;
@@ -180,6 +184,8 @@ pub struct TlsScanner {
     /// Those of the node itself, which count as in use as long as they are there.
     installed: Vec<FileId>,
     installed_next: Option<Instant>,
+    installed_stamp: installed::Stamp,
+    installed_spared: u32,
     deny: DenyList,
     /// Libraries that processes on that list have mapped, with those processes.
     denied: HashMap<FileId, Vec<u32>>,
@@ -215,6 +221,8 @@ impl TlsScanner {
             libraries: HashMap::new(),
             installed: Vec::new(),
             installed_next: None,
+            installed_stamp: installed::Stamp::default(),
+            installed_spared: 0,
             ended: Vec::new(),
             listing_next: None,
             last_started: None,
@@ -323,8 +331,20 @@ impl TlsScanner {
     /// Brings the node's own libraries up to date. One that cannot be observed is told of when a
     /// process maps it.
     fn look_at_installed(&mut self, now: Instant, changes: &mut TlsChanges) {
-        let mut present = Vec::new();
+        let first = self.installed_next.is_none();
         self.installed_next = Some(now + INSTALLED_LOOK);
+        let stamp = installed::stamp(&self.root);
+        // With a list, a library that was left alone may be free again.
+        if !first
+            && stamp == self.installed_stamp
+            && self.installed_spared < INSTALLED_SPARED
+            && self.deny.processes.is_empty()
+        {
+            self.installed_spared = self.installed_spared.saturating_add(1);
+            return;
+        }
+        (self.installed_stamp, self.installed_spared) = (stamp, 0);
+        let mut present = Vec::new();
         for library in installed::find(&self.root)
             .iter()
             .filter_map(|path| library::open_installed(path).ok())
