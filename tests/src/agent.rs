@@ -36,6 +36,8 @@ pub struct Agent {
 pub struct Stopped {
     pub finished: Finished,
     pub spans: Vec<Span>,
+    /// Its metrics page just before it was stopped, where somebody waited for spans.
+    pub metrics: String,
 }
 
 impl Agent {
@@ -139,7 +141,9 @@ impl Agent {
         }
         std::thread::sleep(SETTLE);
         self.assert_books()?;
-        self.stop(Signal::TERM)
+        let metrics = metrics(self.metrics_port)?;
+        let stopped = self.stop(Signal::TERM)?;
+        Ok(Stopped { metrics, ..stopped })
     }
 
     /// Every byte that passed, as the kernel side counts them, is in one of its books.
@@ -166,7 +170,11 @@ impl Agent {
         );
         adds_up(&finished)?;
         let spans = Span::parse_lines(&finished.output)?;
-        Ok(Stopped { finished, spans })
+        Ok(Stopped {
+            finished,
+            spans,
+            metrics: String::new(),
+        })
     }
 
     /// SIGKILL: nothing is drained.

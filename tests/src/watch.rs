@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
+use crate::agent::metric;
 use crate::expect::assert_distinct_ids;
 use crate::sql::{self, Session};
 use crate::{Agent, Recorder, Span, agent};
@@ -44,7 +45,18 @@ impl Watch {
     /// # Errors
     /// When one fails.
     pub fn stop_after(self, count: usize) -> Result<Seen> {
-        let live = self.agent.stop_after(count)?.spans;
+        let stopped = self.agent.stop_after(count)?;
+        let live = stopped.spans;
+        // The only loss that is allowed here: what is not copied of a large call.
+        let limited = metric(
+            &stopped.metrics,
+            "wirespan_capture_kernel_limit_bytes_total",
+        )?;
+        ensure!(
+            limited > 0.0 || live.iter().all(|span| !span.has_flag("gap")),
+            "a span has a gap, and nothing was left out of a call: {}",
+            lost(&stopped.metrics)
+        );
         let (file, _folder) = self.recorder.stop(Signal::INT)?;
         let replayed = replay_unredacted(&file)?;
         Ok(Seen { live, replayed })
@@ -62,6 +74,19 @@ impl Watch {
         }
         Ok(seen)
     }
+}
+
+/// The lines of a metrics page that tell what was lost.
+fn lost(metrics: &str) -> String {
+    let told = |line: &&str| {
+        ["_bytes_total", "_full_total", "_lost_events_total"]
+            .iter()
+            .any(|name| line.contains(name))
+            && !line.starts_with('#')
+            && !line.ends_with(" 0")
+    };
+    let lines: Vec<&str> = metrics.lines().filter(told).collect();
+    lines.join("\n")
 }
 
 /// `wirespan replay --unredacted FILE`.
