@@ -11,6 +11,7 @@ pub mod curl;
 pub mod expect;
 pub mod go;
 pub mod http2;
+pub mod kill;
 pub mod mariadb;
 pub mod mysql;
 pub mod nats;

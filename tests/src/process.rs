@@ -11,10 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{tools, wait};
 
-/// Time a process gets to end by itself before it is killed. The kernel lets go of probes one after the
-/// other, with a grace period of its own for each: of an agent that watches programs made by Go that is
-/// ten seconds.
-const GRACE: Duration = Duration::from_secs(40);
+/// Time a process gets to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The same after SIGKILL: what a process held in the kernel is let go of by the kernel alone, one after the
+/// other, where an agent does it with many threads.
+const KILLED_GRACE: Duration = Duration::from_secs(60);
 
 /// A process of ours, with its output in files. Ends when this is dropped, and also when the
 /// thread that started it ends (`PR_SET_PDEATHSIG`, by way of `setpriv`).
@@ -170,7 +172,11 @@ impl Running {
     /// When it does not end within the grace.
     pub fn stop(self, signal: Signal) -> Result<Finished> {
         self.signal(signal)?;
-        self.finish(GRACE)
+        self.finish(if signal == Signal::KILL {
+            KILLED_GRACE
+        } else {
+            GRACE
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use wirespan_tests::agent::{self, Agent};
 use wirespan_tests::curl::Curl;
 use wirespan_tests::nginx::Options;
-use wirespan_tests::{Nats, Nginx, Recorder, assert_exactly, tools, wait};
+use wirespan_tests::{Nats, Nginx, Recorder, assert_exactly, kill, tools, wait};
 
 /// Ids of the programs that a process holds open.
 fn programs_of(pid: u32) -> Result<BTreeSet<u32>> {
@@ -75,6 +75,29 @@ fn every_way_to_stop_detaches_every_probe() -> Result<()> {
             .get(nginx.tls_url("/hello.txt"))
             .run()?;
     }
+    Ok(())
+}
+
+/// The short form of `cargo xtask soak --kill`.
+#[test]
+fn killed_at_any_moment_it_leaves_no_probe_and_no_error() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let outcome = kill::run(kill::Plan { kills: 3, seed: 1 })?;
+    assert!(
+        outcome.requests.iter().all(|count| *count > 0),
+        "{outcome:#?}"
+    );
+    // Attaching, running, detaching: something was there to be left behind.
+    assert!(
+        outcome
+            .kills
+            .iter()
+            .any(|kill| kill.held > 0 && !kill.too_late),
+        "{outcome:#?}"
+    );
     Ok(())
 }
 

@@ -46,7 +46,8 @@ enum Task {
     Demo(programs::Options),
     /// Set up, build, and measure; results go to target/bench
     Bench(programs::Options),
-    /// Set up, build, and watch an agent for 20 minutes (`--minutes`) while connections come and go
+    /// Set up, build, and watch an agent for 20 minutes (`--minutes`) while connections come and go, or
+    /// kill agents at random moments (`--kill`)
     Soak(programs::Options),
     /// Set up, build, and hold what is captured of a million random system calls against what was sent
     Storm(programs::Options),

@@ -1,13 +1,16 @@
-//! Runs the soak and writes its page: `cargo xtask soak [--minutes N] [--write FILE]`.
+//! Runs the soak and writes its page: `cargo xtask soak [--minutes N] [--write FILE]`; or kills agents and
+//! writes that page: `cargo xtask soak --kill [--kills N] [--seed N] [--write FILE]`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use wirespan_tests::kill;
 use wirespan_tests::soak::{self, Outcome, Plan};
 
 const DEFAULT_MINUTES: u64 = 20;
+const DEFAULT_KILLS: usize = 50;
 
 /// Caches of allocators and parsers differ by this much between two moments.
 const MEMORY_SLACK_KIB: u64 = 8 << 10;
@@ -20,16 +23,28 @@ const IDLE_CPU: f64 = 0.002;
 
 fn main() -> Result<ExitCode> {
     let (mut minutes, mut file) = (DEFAULT_MINUTES, None);
+    let (mut kill, mut kills, mut seed) = (false, DEFAULT_KILLS, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
+        if argument == "--kill" {
+            kill = true;
+            continue;
+        }
         let value = arguments
             .next()
             .with_context(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
             "--minutes" => minutes = value.parse().context("--minutes takes a number")?,
+            "--kills" => kills = value.parse().context("--kills takes a number")?,
+            "--seed" => seed = Some(value.parse().context("--seed takes a number")?),
             "--write" => file = Some(PathBuf::from(value)),
-            other => bail!("there is no {other}; known are --minutes N and --write FILE"),
+            other => bail!(
+                "there is no {other}; known are --minutes N, --write FILE, and --kill with --kills N and --seed N"
+            ),
         }
+    }
+    if kill {
+        return kill_agents(kills, seed, file);
     }
     let outcome = soak::run(Plan {
         warm_up: Duration::from_secs(60),
@@ -49,6 +64,18 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Everything that is not as it should be is an error here.
+fn kill_agents(kills: usize, seed: Option<u64>, file: Option<PathBuf>) -> Result<ExitCode> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let seed = seed.unwrap_or(now.as_secs());
+    println!("{kills} agents are killed at moments that seed {seed} decides");
+    let outcome = kill::run(kill::Plan { kills, seed })?;
+    let file = file.unwrap_or_else(|| PathBuf::from("docs/kill.md"));
+    kill::write(&outcome, &file)?;
+    println!("written to {}", file.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What is not as it should be.
