@@ -176,6 +176,13 @@ pub(crate) const NEEDS: &[Need] = &[
         check: Check::Program("wrk"),
     },
     Need {
+        name: "bpftrace",
+        why: "makes the probes that do nothing beside which the agent is measured",
+        packages: &["bpftrace"],
+        purposes: &[Purpose::Bench],
+        check: Check::Program("bpftrace"),
+    },
+    Need {
         name: "PostgreSQL",
         why: "a real database that tests watch, with psql and pgbench",
         packages: &["postgresql-15"],

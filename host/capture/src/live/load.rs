@@ -77,7 +77,8 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let tracefs = Tracefs::find_or_mount()?;
     let found = Offsets::load(None, Some(&tracefs))?;
     let offsets = offsets(&found);
-    let (count, bytes) = ring_sizes(config);
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (count, bytes) = ring_sizes(config, cpus);
     let settings = settings(config, count);
     let mut loader = EbpfLoader::new();
     loader
@@ -223,13 +224,14 @@ fn raise_memory_lock_limit() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
 
-/// How many rings, and of how many bytes each.
-fn ring_sizes(config: &LiveConfig) -> (u32, u32) {
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+/// How many rings, and of how many bytes each: together not more than the budget, unless that is smaller
+/// than the smallest ring.
+fn ring_sizes(config: &LiveConfig, cpus: usize) -> (u32, u32) {
     let wanted = config.rings.map_or(cpus.min(DEFAULT_MAX_RINGS), |rings| {
         usize::try_from(rings).unwrap_or(MAX_RINGS)
     });
-    let count = wanted.clamp(1, MAX_RINGS) as u64;
+    let fitting = config.rings_bytes.checked_div(MIN_RING_BYTES).unwrap_or(0);
+    let count = (wanted.clamp(1, MAX_RINGS) as u64).min(fitting).max(1);
     let share = config.rings_bytes.checked_div(count).unwrap_or(0);
     let share = share.clamp(MIN_RING_BYTES, MAX_RING_BYTES);
     let power = 1u64.checked_shl(share.ilog2()).unwrap_or(MIN_RING_BYTES);
@@ -490,4 +492,34 @@ fn load_tls(uprobes: &mut Uprobes, code: Option<&Code>, report: &mut LiveReport)
         });
     }
     any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_stay_within_their_budget_on_few_and_on_many_cpus() {
+        for cpus in [1, 2, 3, 8, 64, 128, 1024] {
+            for budget in [1 << 10, 1 << 20, 8 << 20, 32 << 20, 100 << 20, 2 << 30] {
+                for rings in [None, Some(1), Some(5), Some(128), Some(u32::MAX)] {
+                    let mut config = LiveConfig::new(Vec::new());
+                    config.rings_bytes = budget;
+                    config.rings = rings;
+                    let (count, bytes) = ring_sizes(&config, cpus);
+                    let total = u64::from(count) * u64::from(bytes);
+                    assert!(
+                        total <= budget.max(MIN_RING_BYTES),
+                        "{cpus} CPUs, {rings:?}: {count} rings of {bytes} bytes are more than {budget}"
+                    );
+                    assert!(count >= 1 && bytes.is_power_of_two());
+                    assert!(u64::from(bytes) >= MIN_RING_BYTES);
+                    assert!(rings.is_some() || count as usize <= cpus.min(DEFAULT_MAX_RINGS));
+                }
+            }
+        }
+        let sizes = |cpus| ring_sizes(&LiveConfig::new(Vec::new()), cpus);
+        assert_eq!(sizes(2), (2, 16 << 20));
+        assert_eq!(sizes(128), (8, 4 << 20));
+    }
 }

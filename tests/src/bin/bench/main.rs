@@ -4,11 +4,17 @@
 //! `target/bench/NAME.json`. `WIRESPAN_BENCH_SHORT=1` gives a short form that only shows that they
 //! run. Nothing here is a test: a busy machine changes every figure, ratios least.
 
+mod bulk;
+mod drain;
+mod latency;
+mod load;
 mod memory;
 mod nginx;
+mod noop;
 mod parse;
 mod report;
 mod road;
+mod unrelated;
 
 use std::process::ExitCode;
 
@@ -20,8 +26,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Bench = fn() -> Result<report::Report>;
 
-const ALL: [(&str, Bench); 7] = [
-    ("nginx", nginx::measure),
+const ALL: [(&str, Bench); 12] = [
+    ("unrelated", unrelated::measure),
+    ("drain", drain::measure),
+    ("bulk", bulk::measure),
+    ("nginx", nginx::plain),
+    ("nginx-tls", nginx::tls),
+    ("latency", latency::measure),
     ("http", parse::http),
     ("grpc", parse::grpc),
     ("mysql", parse::mysql),

@@ -1,143 +1,167 @@
-//! CPU of nginx per request with and without capture, and the agent's own, under wrk.
+//! What nginx pays for being watched, at its saturation: plain HTTP and TLS.
 
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::Signal;
 use wirespan_tests::nginx::Options;
-use wirespan_tests::{Agent, Nginx, process, tools};
+use wirespan_tests::{Agent, Nginx};
 
+use crate::load::{Load, cpu_nanos, only_server, saturate};
+use crate::noop::Noop;
 use crate::report::{Figure, Report};
 
-/// Requests in flight: enough to keep a worker busy, few enough for one wrk thread.
-const CONNECTIONS: &str = "16";
+/// Pairs, and how long each run of a pair lasts.
+const ROUNDS: usize = 10;
+const RUN: Duration = Duration::from_secs(2);
 
-pub(crate) fn measure() -> Result<Report> {
-    let short = crate::short();
-    let (pairs, seconds) = if short { (1, 1) } else { (6, 5) };
-    let nginx = Nginx::start(Options::default())?;
-    let mut figures = Vec::new();
-    for (name, url) in [
-        ("plain", nginx.url("/hello.txt")),
-        ("TLS", nginx.tls_url("/hello.txt")),
-    ] {
-        load(&nginx, &url, 1)?; // Warms caches and the TLS session.
-        let (mut of_nginx, mut rates, mut of_agent) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..pairs {
-            let without = load(&nginx, &url, seconds)?;
-            // Only nginx's end: what a node pays for a client that is elsewhere.
-            let workers = nginx
-                .workers()
-                .iter()
-                .flat_map(|pid| ["--pid".to_owned(), pid.to_string()]);
-            let agent = Agent::quiet(workers.collect::<Vec<_>>())?;
-            let before = cpu_nanos(agent.pid())?;
-            let with = load(&nginx, &url, seconds)?;
-            std::thread::sleep(Duration::from_millis(500)); // The last spans are still on their way.
-            of_agent.push((cpu_nanos(agent.pid())? - before) / with.requests / 1000.0);
-            agent.stop(Signal::TERM)?;
-            of_nginx.push((with.server_micros(), without.server_micros()));
-            rates.push((with.per_second(), without.per_second()));
-        }
-        figures.push(Figure::compared(
-            format!("{name}: CPU of nginx per request"),
-            "µs",
-            &of_nginx,
-        ));
-        figures.push(Figure::alone(
-            format!("{name}: CPU of the agent per request"),
-            "µs",
-            &of_agent,
-        ));
-        figures.push(Figure::compared(
-            format!("{name}: requests per second"),
-            "1/s",
-            &rates,
-        ));
+/// The last spans are still on their way when the load has ended.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// One round: the same load in turn without anything, with probes that do nothing, and with the agent.
+struct Round {
+    none: Load,
+    noop: Load,
+    with: Load,
+    /// CPU time of the agent for a request.
+    agent_micros: f64,
+}
+
+impl Round {
+    /// CPU time of nginx and the agent together.
+    fn system_micros(&self) -> f64 {
+        self.with.server_micros() + self.agent_micros
     }
+}
+
+fn rounds(nginx: &Nginx, url: &str, noop: impl Fn() -> Result<Noop>) -> Result<Vec<Round>> {
+    let rounds = if crate::short() { 1 } else { ROUNDS };
+    saturate(nginx, url, RUN)?; // Warms caches.
+    (0..rounds)
+        .map(|_| {
+            let none = saturate(nginx, url, RUN)?;
+            let probes = noop()?;
+            let noop = saturate(nginx, url, RUN)?;
+            probes.detach()?;
+            let agent = Agent::quiet(only_server(nginx))?;
+            let before = cpu_nanos(agent.pid())?;
+            let with = saturate(nginx, url, RUN)?;
+            thread::sleep(SETTLE);
+            let agent_micros = (cpu_nanos(agent.pid())? - before) / with.requests / 1000.0;
+            agent.stop(Signal::TERM)?;
+            Ok(Round {
+                none,
+                noop,
+                with,
+                agent_micros,
+            })
+        })
+        .collect()
+}
+
+fn pairs(rounds: &[Round], pair: fn(&Round) -> (f64, f64)) -> Vec<(f64, f64)> {
+    rounds.iter().map(pair).collect()
+}
+
+fn agent(rounds: &[Round]) -> Figure {
+    let micros: Vec<f64> = rounds.iter().map(|round| round.agent_micros).collect();
+    Figure::alone("CPU of the agent for a request", "µs", &micros)
+}
+
+pub(crate) fn plain() -> Result<Report> {
+    let nginx = Nginx::start(Options::default())?;
+    let rounds = rounds(&nginx, &nginx.url("/hello.txt"), Noop::syscalls)?;
+    let figures = vec![
+        Figure::compared(
+            "CPU of nginx for a request, beside none",
+            "µs",
+            &pairs(&rounds, |round| {
+                (round.with.server_micros(), round.none.server_micros())
+            }),
+        ),
+        Figure::compared(
+            "CPU of nginx for a request, beside no-op probes",
+            "µs",
+            &pairs(&rounds, |round| {
+                (round.with.server_micros(), round.noop.server_micros())
+            }),
+        ),
+        Figure::compared(
+            "CPU of nginx and the agent, beside none",
+            "µs",
+            &pairs(&rounds, |round| {
+                (round.system_micros(), round.none.server_micros())
+            }),
+        ),
+        agent(&rounds),
+        Figure::compared(
+            "requests per second, beside none",
+            "1/s",
+            &pairs(&rounds, |round| {
+                (round.with.per_second(), round.none.per_second())
+            }),
+        ),
+    ];
     Ok(Report {
-        what: "nginx with one worker, 6-byte file, keep-alive, wrk; with and without the agent in turn",
-        short,
+        what: "plain HTTP: nginx with one worker, 6-byte file, keep-alive, at saturation by wrk",
+        short: crate::short(),
         figures,
     })
 }
 
-struct Load {
-    requests: f64,
-    seconds: f64,
-    server_nanos: f64,
-}
-
-impl Load {
-    fn server_micros(&self) -> f64 {
-        self.server_nanos / self.requests / 1000.0
-    }
-
-    fn per_second(&self) -> f64 {
-        self.requests / self.seconds
-    }
-}
-
-fn load(nginx: &Nginx, url: &str, seconds: u64) -> Result<Load> {
-    let folder = tempfile::tempdir()?;
-    let cpu = || {
-        nginx
-            .workers()
-            .iter()
-            .map(|pid| cpu_nanos(*pid))
-            .sum::<Result<f64>>()
-    };
-    let before = cpu()?;
-    let duration = format!("{seconds}s");
-    let arguments = [
-        "--threads",
-        "1",
-        "--connections",
-        CONNECTIONS,
-        "--duration",
-        &duration,
-        url,
+pub(crate) fn tls() -> Result<Report> {
+    let nginx = Nginx::start(Options::default())?;
+    let library = library(*nginx.workers().first().context("a worker of nginx")?)?;
+    let rounds = rounds(&nginx, &nginx.tls_url("/hello.txt"), || {
+        Noop::functions(Path::new(&library))
+    })?;
+    let figures = vec![
+        Figure::compared(
+            "requests per second, beside none",
+            "1/s",
+            &pairs(&rounds, |round| {
+                (round.with.per_second(), round.none.per_second())
+            }),
+        ),
+        Figure::compared(
+            "requests per second, beside entry and return probes",
+            "1/s",
+            &pairs(&rounds, |round| {
+                (round.with.per_second(), round.noop.per_second())
+            }),
+        ),
+        Figure::compared(
+            "CPU of nginx for a request, beside none",
+            "µs",
+            &pairs(&rounds, |round| {
+                (round.with.server_micros(), round.none.server_micros())
+            }),
+        ),
+        Figure::compared(
+            "CPU of nginx for a request, beside entry and return probes",
+            "µs",
+            &pairs(&rounds, |round| {
+                (round.with.server_micros(), round.noop.server_micros())
+            }),
+        ),
+        agent(&rounds),
     ];
-    let finished = process::run(
-        folder.path(),
-        &tools::program("wrk")?,
-        arguments,
-        Duration::from_secs(seconds + 30),
-    )?;
-    ensure!(finished.status.success(), "wrk failed: {}", finished.errors);
-    ensure!(
-        !finished.output.contains("Non-2xx"),
-        "nginx did not answer everything: {}",
-        finished.output
-    );
-    let line = finished
-        .output
-        .lines()
-        .find(|line| line.contains(" requests in "))
-        .context("wrk gave no count")?;
-    let requests = line.split_whitespace().next().context("a count")?.parse()?;
-    Ok(Load {
-        requests,
-        seconds: Duration::from_secs(seconds).as_secs_f64(),
-        server_nanos: cpu()? - before,
+    Ok(Report {
+        what: "HTTPS: nginx with one worker, 6-byte file, keep-alive, at saturation by wrk; the probes beside \
+               which the agent stands do nothing, at the entry and the return of SSL_read and SSL_write",
+        short: crate::short(),
+        figures,
     })
 }
 
-/// CPU time of all threads of a process that still run, from the scheduler: ticks would be too
-/// coarse.
-fn cpu_nanos(pid: u32) -> Result<f64> {
-    let mut nanos = 0.0;
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("threads of a process")? {
-        // A thread may end while they are listed.
-        let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
-            continue;
-        };
-        nanos += text
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .parse::<f64>()
-            .context("schedstat")?;
-    }
-    Ok(nanos)
+/// The TLS library that a process has mapped.
+fn library(pid: u32) -> Result<String> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let path = maps
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .find(|path| path.contains("/libssl.so"));
+    Ok(path.context("nginx has no libssl")?.to_owned())
 }
