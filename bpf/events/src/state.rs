@@ -1,7 +1,7 @@
 //! Values of maps that both sides touch.
 
 /// Size of what the kernel side knows of a socket: value of the map `SOCKETS`.
-pub const SOCKET_BYTES: usize = 160;
+pub const SOCKET_BYTES: usize = 168;
 
 /// What the host decided about a connection; value of the map `VERDICTS`, keyed by `sk`.
 #[repr(C)]

@@ -6,16 +6,23 @@
 //! upper end, which a move does not change. There are no return probes: a plain probe sits on each
 //! return instruction, and what has returned is told by the height of the stack.
 //!
+//! What is written is seen when the function returns, which on a busy machine can be long after the
+//! peer has it: after it has answered, after another goroutine has closed the connection. So a write
+//! takes its place among the bytes when it sends, and the end of what is sent, and of the socket, are
+//! told when the last write that has sent has returned.
+//!
 //! A connection is bound to the socket on which the goroutine, while it is inside of a function of
 //! that connection, sends TLS records. Handshakes are watched for that alone. There are no
 //! stand-ins: plaintext of a connection without a socket is left out and counted.
+
+use core::ptr::read_volatile;
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns};
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 use wirespan_events::config::filter;
-use wirespan_events::{Counter, flag};
+use wirespan_events::{Counter, direction::SENT, flag};
 
 use crate::copy::user;
 use crate::globals::{is_watched, offset, setting};
@@ -23,9 +30,9 @@ use crate::maps::{
     FILTER_TGIDS, GO_CONNECTIONS, GO_IN_FLIGHT, GO_WATCHED, GoCall, GoConnection, GoKey, SOCKETS,
     Socket, count, socket_flag,
 };
-use crate::tls::{self, Plaintext};
+use crate::tls::{self, NEXT, Plaintext};
 use crate::walk::{Found, kernel};
-use crate::{binding, life, output};
+use crate::{binding, life, output, report, socket};
 
 /// Members of `runtime.g`: the stack's bounds come first.
 const STACK_HIGH: u64 = 8;
@@ -40,7 +47,22 @@ mod call {
     pub const BINDABLE: u32 = 1;
     /// The buffer is on the goroutine's stack: its distance from the upper end is remembered.
     pub const ON_STACK: u32 = 2;
+    /// A write that has sent: it has its position.
+    pub const SENT: u32 = 4;
+    /// Hands were shaken within it.
+    pub const SHOOK: u32 = 8;
 }
+
+/// What is told when the last write that has sent has returned: it is added to [`Socket::writing`].
+pub mod owed {
+    /// That this end sends no more.
+    pub const END: u64 = 1 << 32;
+    /// That the socket has ended.
+    pub const CLOSE: u64 = 1 << 48;
+}
+
+/// The part of [`Socket::writing`] that counts writes.
+const WRITES: u64 = owed::END - 1;
 
 /// What a call is, in [`GoCall::kind`].
 mod kind {
@@ -105,17 +127,27 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         return;
     };
     let height = high.wrapping_sub(stack);
-    if let Some(outer) = GO_IN_FLIGHT.get_ptr(&key) {
+    if let Some(outer) = GO_IN_FLIGHT.get_ptr_mut(&key) {
         // SAFETY: a value of the map; its goroutine is here.
-        let (outer_height, outer_conn) = unsafe { ((*outer).height, (*outer).conn) };
-        if height > outer_height {
-            if outer_conn != conn {
-                // TLS inside of TLS: only the inner connection has a socket. (A call that was left by
-                // a panic looks the same; that connection is through anyway.)
-                ambiguous(outer_conn, key.process);
-            } else if kind == kind::HANDSHAKE {
-                // That of a connection that is read or written for the first time.
-                return;
+        unsafe {
+            let outer_conn = (*outer).conn;
+            if height > (*outer).height {
+                if outer_conn != conn {
+                    // TLS inside of TLS: only the inner connection has a socket. (A call that was left
+                    // by a panic looks the same; that connection is through anyway.)
+                    ambiguous(outer_conn, key.process);
+                } else if kind == kind::HANDSHAKE {
+                    // That of a connection that is read or written for the first time.
+                    (*outer).inner = height;
+                    (*outer).flags |= call::SHOOK;
+                    return;
+                }
+            }
+            if (*outer).flags & call::SENT != 0
+                && let Some(socket) = socket_of_write(outer)
+            {
+                // It was left by a panic: nothing tells what it has sent.
+                life::cut_off(socket, (*outer).sk);
             }
         }
     }
@@ -137,6 +169,10 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         height,
         // SAFETY: a helper without arguments.
         entry: unsafe { bpf_ktime_get_ns() },
+        inner: 0,
+        sk: 0,
+        born: 0,
+        position: 0,
         kind,
         flags,
     };
@@ -177,61 +213,204 @@ pub fn go_return(ctx: ProbeContext) -> u32 {
         goroutine: goroutine_here,
         process: process(thread),
     };
-    let Some(entered) = GO_IN_FLIGHT.get_ptr(&key) else {
+    let Some(entered) = GO_IN_FLIGHT.get_ptr_mut(&key) else {
         return 0;
     };
-    // SAFETY: a value of the map; its goroutine is here.
-    let entered = unsafe { *entered };
     let high: u64 = user(key.goroutine.wrapping_add(STACK_HIGH)).unwrap_or(0);
-    if high.wrapping_sub(stack) != entered.height {
-        return 0;
+    let height = high.wrapping_sub(stack);
+    // SAFETY: a value of the map; its goroutine is here.
+    unsafe {
+        if height != (*entered).height {
+            if height == (*entered).inner {
+                (*entered).inner = 0;
+            }
+            return 0;
+        }
+        leave(entered, &key, high, result, thread);
     }
     let _ = GO_IN_FLIGHT.remove(&key);
-    if entered.kind == kind::HANDSHAKE
-        || result.cast_signed() <= 0
-        // Never more than was asked for.
-        || result > entered.length
-    {
-        return 0;
-    }
-    let buffer = if entered.flags & call::ON_STACK != 0 {
-        high.wrapping_sub(entered.buffer)
-    } else {
-        entered.buffer
-    };
-    plaintext(&entered, &key, buffer, result, thread);
     0
 }
 
-/// Plaintext has passed.
+/// A function returns `result`; `high` is the upper end of its goroutine's stack.
 #[inline(always)]
-fn plaintext(entered: &GoCall, key: &GoKey, buffer: u64, bytes: u64, thread: u64) {
-    let known = get(entered.conn, entered.beneath, key.process);
-    if let Some(known) = known
-        && known.flags & state::AMBIGUOUS == 0
-        && let Some(socket) = SOCKETS.get_ptr_mut(known.sk)
-        // SAFETY: a value of the map of sockets.
-        && unsafe { (*socket).inode } == known.inode
-    {
-        let found = Found {
-            sk: known.sk,
-            inode: known.inode,
+unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, thread: u64) {
+    // SAFETY: `entered` is a value of the map of calls, its goroutine is here; the others are values of
+    // the maps of connections and sockets.
+    unsafe {
+        let (kind, flags) = ((*entered).kind, (*entered).flags);
+        // Never more than was asked for.
+        let bytes =
+            if kind == kind::HANDSHAKE || result.cast_signed() <= 0 || result > (*entered).length {
+                0
+            } else {
+                result
+            };
+        let has_sent = flags & call::SENT != 0;
+        let known = get((*entered).conn, (*entered).beneath, key.process);
+        let (sk, socket) = if has_sent {
+            ((*entered).sk, socket_of_write(entered))
+        } else {
+            match &known {
+                Some(known) => (known.sk, socket_of(known)),
+                None => (0, None),
+            }
         };
-        let passed = Plaintext {
-            tls: entered.conn,
-            buffer,
-            bytes,
-            entry: entered.entry,
-            sent: entered.kind == kind::WRITE,
-            mid: mid(&known),
+        let Some(socket) = socket else {
+            if bytes != 0 {
+                count(Counter::TlsUnbound, 1);
+                missed((*entered).conn, (*entered).beneath, key.process);
+            }
+            return;
         };
-        // SAFETY: a value of the map of sockets; a thread that returns from a function of its program
-        // is in no system call.
-        unsafe { tls::deliver(found, socket, &passed, thread) };
-        return;
+        if kind != kind::WRITE || flags & call::SHOOK != 0 {
+            (*socket).returned = (*socket).position[1] as u32;
+        }
+        let place = (*entered).position;
+        if kind == kind::WRITE && bytes != 0 && !has_sent && writes(socket) != 0 {
+            // It was not seen to send, so nothing tells whether it did before or after another one.
+            missed((*entered).conn, (*entered).beneath, key.process);
+            return;
+        }
+        if bytes != 0 {
+            let passed = Plaintext {
+                tls: (*entered).conn,
+                buffer: if flags & call::ON_STACK != 0 {
+                    high.wrapping_sub((*entered).buffer)
+                } else {
+                    (*entered).buffer
+                },
+                bytes,
+                entry: (*entered).entry,
+                sent: kind == kind::WRITE,
+                mid: known.as_ref().map_or(0, mid),
+                position: if has_sent { place } else { NEXT },
+            };
+            let found = Found {
+                sk,
+                inode: (*socket).inode,
+            };
+            // A thread that returns from a function of its program is in no system call.
+            tls::deliver(found, socket, &passed, thread);
+            if let Some(known) = known
+                && known.flags & state::MISSED != 0
+                && (*socket).flags & socket_flag::SECURED != 0
+            {
+                // It has been said that something is missing before this.
+                let whole = GoConnection {
+                    flags: known.flags & !state::MISSED,
+                    ..known
+                };
+                set((*entered).conn, key.process, &whole);
+            }
+        }
+        if has_sent {
+            let end = place.wrapping_add((*entered).length);
+            if bytes < (*entered).length && (*socket).plaintext[0] == end {
+                // It has failed, and no other one will succeed.
+                (*socket).plaintext[0] = place.wrapping_add(bytes);
+            }
+            returned(socket, sk);
+        }
     }
-    count(Counter::TlsUnbound, 1);
-    missed(entered.conn, entered.beneath, key.process);
+}
+
+/// The socket of a connection, if it is still there.
+#[inline(always)]
+fn socket_of(known: &GoConnection) -> Option<*mut Socket> {
+    if known.flags & state::AMBIGUOUS != 0 {
+        return None;
+    }
+    let socket = SOCKETS.get_ptr_mut(known.sk)?;
+    // SAFETY: a value of the map of sockets.
+    if unsafe { (*socket).inode } == known.inode {
+        Some(socket)
+    } else {
+        None
+    }
+}
+
+/// The socket that a write has sent on, if it is still there, as it was then.
+#[inline(always)]
+unsafe fn socket_of_write(entered: *mut GoCall) -> Option<*mut Socket> {
+    // SAFETY: values of maps.
+    unsafe {
+        let socket = SOCKETS.get_ptr_mut((*entered).sk)?;
+        if (*socket).born == (*entered).born {
+            Some(socket)
+        } else {
+            None
+        }
+    }
+}
+
+/// How many writes have sent and not returned.
+#[inline(always)]
+unsafe fn writes(socket: *mut Socket) -> u64 {
+    // SAFETY: a value of the map of sockets.
+    unsafe { read_volatile(&raw const (*socket).writing) & WRITES }
+}
+
+/// Leaves it to the writes that have sent and not returned to tell of something. False when there is
+/// none.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn leave_to_writes(socket: *mut Socket, what: u64) -> bool {
+    // SAFETY: as the caller promises. The addition is a barrier: a write that returns meanwhile sees it,
+    // or is seen to have returned.
+    unsafe {
+        socket::increase(&raw mut (*socket).writing, what);
+        writes(socket) != 0
+    }
+}
+
+/// Whether plaintext has passed, or may have, that has not been told when a socket ends: there is a write
+/// that has sent, or records were received in a call that has not returned.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets; `received` is the position of its ciphertext.
+#[inline(always)]
+pub unsafe fn is_lacking(socket: *mut Socket, received: u64) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*socket).flags & socket_flag::SECURED != 0
+            && (writes(socket) != 0 || received as u32 != (*socket).returned)
+    }
+}
+
+/// Whether the writes of a socket that has ended are given more time to return: once.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn has_time(socket: *mut Socket) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let ended = read_volatile(&raw const (*socket).writing) / owed::CLOSE;
+        ended < 2 && leave_to_writes(socket, owed::CLOSE)
+    }
+}
+
+/// A write that has sent has returned.
+#[inline(always)]
+unsafe fn returned(socket: *mut Socket, sk: u64) {
+    // SAFETY: a value of the map of sockets.
+    unsafe {
+        socket::increase(&raw mut (*socket).writing, u64::MAX);
+        let left = read_volatile(&raw const (*socket).writing);
+        if left < owed::END || left & WRITES != 0 {
+            return;
+        }
+        if left & (owed::CLOSE - owed::END) != 0 {
+            let end = (*socket).plaintext[0];
+            report::end(sk, (*socket).inode, SENT, end, bpf_ktime_get_ns());
+        }
+        if left >= owed::CLOSE {
+            life::forget(socket, sk);
+        }
+    }
 }
 
 /// When the current goroutine entered the function of crypto/tls that it is in; `now` when it is in
@@ -286,7 +465,7 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
             goroutine: goroutine(),
             process: process(thread),
         };
-        let Some(entered) = GO_IN_FLIGHT.get_ptr(&key) else {
+        let Some(entered) = GO_IN_FLIGHT.get_ptr_mut(&key) else {
             return false;
         };
         if (*entered).flags & call::BINDABLE == 0 {
@@ -313,22 +492,50 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
                 return false;
             }
             if same && known.flags & state::MISSED == 0 && flags & socket_flag::SECURED != 0 {
+                takes_place(entered, sk, socket, address);
                 return false;
             }
             bound.flags = known.flags;
             if bound.flags & state::MISSED != 0 && flags & socket_flag::SECURED != 0 {
                 // There is a hole of unknown length in its plaintext: it ends here, and is joined anew.
-                life::gone(socket, bound.sk);
+                life::cut_off(socket, bound.sk);
                 return true;
             }
         }
         (*socket).flags |= socket_flag::GO;
+        (*socket).returned = (*socket).position[1] as u32;
         binding::secure(socket, bound.sk, conn, entry, mid(&bound));
         if (*socket).flags & socket_flag::SECURED != 0 {
             bound.flags &= !state::MISSED;
         }
         set(conn, key.process, &bound);
+        takes_place(entered, sk, socket, address);
         false
+    }
+}
+
+/// A write that sends its first record takes its place behind what was sent before: it holds a lock on
+/// the connection now, which it will not hold any more when it returns.
+#[inline(always)]
+unsafe fn takes_place(entered: *mut GoCall, sk: u64, socket: *mut Socket, address: u64) {
+    // SAFETY: as in `bind`.
+    unsafe {
+        let shakes = (*entered).inner != 0;
+        if (*entered).kind != kind::WRITE
+            || shakes
+            || (*entered).flags & call::SENT != 0
+            || (*socket).flags & socket_flag::SECURED == 0
+            || !output::is_application_data(address)
+        {
+            return;
+        }
+        (*entered).flags |= call::SENT;
+        (*entered).sk = sk;
+        (*entered).born = (*socket).born;
+        let place = (*socket).plaintext[0];
+        (*entered).position = place;
+        (*socket).plaintext[0] = place.wrapping_add((*entered).length);
+        socket::increase(&raw mut (*socket).writing, 1);
     }
 }
 
@@ -380,14 +587,10 @@ fn set(conn: u64, process: u64, to: &GoConnection) {
 fn ambiguous(conn: u64, process: u64) {
     let beneath = beneath(conn);
     if let Some(known) = get(conn, beneath, process)
-        && let Some(socket) = SOCKETS.get_ptr_mut(known.sk)
+        && let Some(socket) = socket_of(&known)
     {
         // SAFETY: a value of the map of sockets.
-        unsafe {
-            if (*socket).inode == known.inode {
-                life::gone(socket, known.sk);
-            }
-        }
+        unsafe { life::cut_off(socket, known.sk) };
     }
     let unknown = GoConnection {
         sk: 0,
@@ -407,6 +610,14 @@ fn missed(conn: u64, beneath: u64, process: u64) {
         beneath,
         flags: 0,
     });
+    if let Some(socket) = socket_of(&known)
+        // SAFETY: a value of the map of sockets.
+        && unsafe { (*socket).flags } & socket_flag::SECURED != 0
+    {
+        // What follows would seem to follow what came before.
+        // SAFETY: as above.
+        unsafe { life::cut_off(socket, known.sk) };
+    }
     known.flags |= state::MISSED;
     set(conn, process, &known);
 }

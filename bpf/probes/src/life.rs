@@ -14,7 +14,7 @@ use crate::maps::{
     socket_flag,
 };
 use crate::walk::{self, Found, kernel, tcp};
-use crate::{call, report, socket};
+use crate::{call, go, report, socket};
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -55,7 +55,7 @@ fn connecting(sk: u64) {
         // SAFETY: a value of the map of sockets.
         unsafe {
             if (*state).flags & socket_flag::ANNOUNCED != 0 {
-                gone(state, sk);
+                forget(state, sk);
             }
         }
     }
@@ -108,6 +108,9 @@ fn finishing(sk: u64) {
         let position = socket::extend(state, SENT, walk::sequence(sk, SENT));
         (*state).position[0] = position;
         if flags & socket_flag::ANNOUNCED != 0 {
+            if flags & socket_flag::GO != 0 && go::leave_to_writes(state, go::owed::END) {
+                return;
+            }
             let shown = if flags & socket_flag::SECURED != 0 {
                 (*state).plaintext[0]
             } else {
@@ -141,25 +144,61 @@ fn leaving(sk: u64) {
     }
 }
 
-/// Reports the end of a socket and forgets it.
+/// A socket has ended: reports it and forgets it, unless a write of Go is about to return, which then
+/// does.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
 #[inline(always)]
 pub unsafe fn gone(state: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*state).flags & socket_flag::GO != 0 {
+            (*state).position = positions(state, sk);
+            (*state).flags |= socket_flag::LEFT;
+            if go::leave_to_writes(state, go::owed::CLOSE) {
+                return;
+            }
+        }
+        forget(state, sk);
+    }
+}
+
+/// Where a socket has come to.
+#[inline(always)]
+unsafe fn positions(state: *mut Socket, sk: u64) -> [u64; 2] {
     const COUNTED: u32 = socket_flag::STAND_IN | socket_flag::UNIX | socket_flag::LEFT;
-    // SAFETY: `state` is a value of the map of sockets.
+    // SAFETY: as in `gone`.
+    unsafe {
+        let flags = (*state).flags;
+        let sent = if flags & (socket_flag::END_SENT | COUNTED) != 0 {
+            (*state).position[0]
+        } else {
+            socket::extend(state, 0, walk::sequence(sk, 0))
+        };
+        let received = if flags & COUNTED != 0 {
+            (*state).position[1]
+        } else {
+            socket::extend(state, 1, walk::sequence(sk, 1))
+        };
+        [sent, received]
+    }
+}
+
+/// Reports the end of a socket and forgets it.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn forget(state: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
     unsafe {
         let flags = (*state).flags;
         if flags & socket_flag::ANNOUNCED != 0 {
-            let sent = if flags & (socket_flag::END_SENT | COUNTED) != 0 {
-                (*state).position[0]
-            } else {
-                socket::extend(state, 0, walk::sequence(sk, 0))
-            };
-            let received = if flags & COUNTED != 0 {
-                (*state).position[1]
-            } else {
-                socket::extend(state, 1, walk::sequence(sk, 1))
-            };
-            let reason = if flags & socket_flag::RESET != 0 {
+            let [sent, received] = positions(state, sk);
+            let reason = if flags & socket_flag::GO != 0 && go::is_lacking(state, received) {
+                close::UNOBSERVED
+            } else if flags & socket_flag::RESET != 0 {
                 close::RESET
             } else {
                 close::FINISHED
@@ -169,6 +208,25 @@ pub unsafe fn gone(state: *mut Socket, sk: u64) {
             report::passed_over(state, sk, SENT, layer, now, now);
             report::passed_over(state, sk, RECEIVED, layer, now, now);
             report::close(state, sk, [sent, received], reason, now);
+        }
+        let _ = SOCKETS.remove(sk);
+        let _ = VERDICTS.remove(sk);
+    }
+}
+
+/// The connection goes on, but nothing tells what has passed on it, or whose it is: it is over for the
+/// host, and begins again in the middle where it is seen next. A function of its own, as it is rare
+/// and long.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
+#[inline(never)]
+pub unsafe fn cut_off(state: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*state).flags & socket_flag::ANNOUNCED != 0 {
+            let positions = (*state).position;
+            report::close(state, sk, positions, close::UNOBSERVED, bpf_ktime_get_ns());
         }
         let _ = SOCKETS.remove(sk);
         let _ = VERDICTS.remove(sk);
@@ -197,7 +255,7 @@ pub unsafe fn replaced(state: *mut Socket, sk: u64) {
     unsafe {
         // What is there now has sequence numbers of its own.
         (*state).flags |= socket_flag::LEFT;
-        gone(state, sk);
+        forget(state, sk);
     }
 }
 
@@ -219,6 +277,9 @@ pub fn verify(sk: u64) {
         let inode = walk::inode_of(sk);
         let orphaned = inode == 0 && flags & socket_flag::UNIX == 0;
         if inode == (*state).inode || (orphaned && walk::state(sk) != tcp::CLOSE) {
+            return;
+        }
+        if flags & socket_flag::GO != 0 && go::has_time(state) {
             return;
         }
         count(Counter::FoundGone, 1);

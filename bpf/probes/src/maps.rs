@@ -242,7 +242,11 @@ pub struct Socket {
     pub role: u8,
     /// Times that a direction was found to have moved without any call.
     pub unprobed: [u8; 2],
-    pub reserved: [u8; 4],
+    /// Of Go: position of what was received, modulo 2³², when a call last returned that may read.
+    pub returned: u32,
+    /// Of Go: in the lower half the writes that have sent and not returned; above that what they
+    /// leave to be told: see [`go::owed`](crate::go::owed).
+    pub writing: u64,
 }
 
 const _: () = assert!(size_of::<Socket>() == SOCKET_BYTES);
@@ -367,6 +371,13 @@ pub struct GoCall {
     /// Bytes of the goroutine's stack in use at the entry.
     pub height: u64,
     pub entry: u64,
+    /// Height of a handshake inside of it; 0: there is none.
+    pub inner: u64,
+    /// Socket on which a write has sent, and the position of its plaintext there.
+    pub sk: u64,
+    /// [`Socket::born`] of that.
+    pub born: u64,
+    pub position: u64,
     pub kind: u32,
     pub flags: u32,
 }

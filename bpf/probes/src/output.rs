@@ -68,6 +68,12 @@ pub fn is_record(address: u64) -> bool {
     (FIRST_TYPE..=APPLICATION_DATA).contains(&content) && major == MAJOR && minor <= LAST_MINOR
 }
 
+/// Whether the record at an address has application data, or what looks the same.
+#[inline(always)]
+pub fn is_application_data(address: u64) -> bool {
+    user::<u8>(address) == Some(APPLICATION_DATA)
+}
+
 /// What no other record has of the one at an address.
 #[inline(always)]
 fn distinct(address: u64, tgid: u64) -> Option<TlsOutput> {

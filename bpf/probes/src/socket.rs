@@ -59,7 +59,8 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         last_direction: 0,
         role: 0,
         unprobed: [0; 2],
-        reserved: [0; 4],
+        returned: 0,
+        writing: 0,
     };
     if SOCKETS.insert(found.sk, &fresh, BPF_ANY.into()).is_err() {
         count(Counter::SocketsFull, 1);
@@ -105,8 +106,11 @@ pub unsafe fn advance(socket: *mut Socket, direction: u8, bytes: u64) {
 }
 
 /// Other CPUs may do the same at this moment.
+///
+/// # Safety
+/// `number` is aligned, and in a value of a map.
 #[inline(always)]
-unsafe fn increase(number: *mut u64, by: u64) {
+pub unsafe fn increase(number: *mut u64, by: u64) {
     // SAFETY: as the callers promise. The compiler knows no atomic operation for this target; this
     // one does not ask for the former value, which kernels before 5.12 cannot tell.
     unsafe {

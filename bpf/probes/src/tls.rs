@@ -294,6 +294,7 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             entry: (*outer).entry,
             sent: (*outer).direction == u64::from(SENT),
             mid: 0,
+            position: NEXT,
         };
         deliver(found, state, &passed, thread);
     }
@@ -311,7 +312,12 @@ pub struct Plaintext {
     pub sent: bool,
     /// As for [`binding::secure`].
     pub mid: u8,
+    /// Where it lies, or [`NEXT`].
+    pub position: u64,
 }
+
+/// Behind all that has passed in its direction.
+pub const NEXT: u64 = u64::MAX;
 
 /// Reports plaintext of a socket.
 ///
@@ -325,7 +331,9 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         if (*state).flags & socket_flag::HIDDEN != 0 {
             return;
         }
-        let position = if passed.sent {
+        let position = if passed.position != NEXT {
+            passed.position
+        } else if passed.sent {
             (*state).plaintext[0]
         } else {
             (*state).plaintext[1]
@@ -336,10 +344,13 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
             binding::secure(state, found.sk, passed.tls, passed.entry, passed.mid);
         }
-        if passed.sent {
-            (*state).plaintext[0] = position.wrapping_add(bytes);
-        } else {
-            (*state).plaintext[1] = position.wrapping_add(bytes);
+        if passed.position == NEXT {
+            let end = position.wrapping_add(bytes);
+            if passed.sent {
+                (*state).plaintext[0] = end;
+            } else {
+                (*state).plaintext[1] = end;
+            }
         }
         if (*state).flags & socket_flag::SECURED == 0 {
             count(Counter::PassedBytes, bytes);

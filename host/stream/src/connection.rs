@@ -499,6 +499,17 @@ impl Connection {
         let [sent, received] = positions;
         self.halves.sent.finish_at(sent, time, emit);
         self.halves.received.finish_at(received, time, emit);
+        if self
+            .closing
+            .is_some_and(|close| close.reason == CloseReason::CutOff)
+            && !self.is_made_of_packets()
+        {
+            // The source has not seen what passed last, or will not see what follows: an answer that is
+            // not here may have come.
+            for direction in Direction::BOTH {
+                self.halves.get_mut(direction).lose_rest(time, emit);
+            }
+        }
         self.halves.sent.hand_on_end(emit);
         self.halves.received.hand_on_end(emit);
         emit.out.push(StreamEvent::Close {

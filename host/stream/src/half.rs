@@ -226,6 +226,13 @@ impl Half {
         });
     }
 
+    /// Says that more may follow, which is not seen, unless the stream has ended.
+    pub(crate) fn lose_rest(&mut self, time: Nanos, emit: &mut Emit<'_>) {
+        if !self.ended && self.end.is_none() {
+            self.forget_position(time, emit);
+        }
+    }
+
     /// Time of the next stretch, if there is no hole before it.
     pub(crate) fn ready(&self) -> Option<Nanos> {
         let (start, time) = self.held.first()?;

@@ -187,7 +187,7 @@ impl Table {
                     next = len.map(|len| position + len);
                     match len {
                         Some(len) => text.push_str(&format!("[{len} {cause:?}]")),
-                        None => text.push_str("[? {cause:?}]"),
+                        None => text.push_str(&format!("[? {cause:?}]")),
                     }
                 }
                 StreamEvent::End {
@@ -548,6 +548,24 @@ fn the_close_tells_what_was_missed_last() {
     assert_eq!(table.stream(Direction::Received), "hello[4 Unknown]");
     assert_eq!(table.order(), "OrgC");
     assert!(table.connections.is_empty());
+}
+
+/// The source can say that it has not seen everything: an answer that is not here may have come.
+#[test]
+fn a_connection_that_is_cut_off_may_have_had_more() {
+    let mut table = Table::default();
+    table.push(open());
+    table.push(data(Direction::Received, 0, b"hello", 1));
+    table.push(SocketEvent::Close(Close {
+        key: KEY,
+        time: 2,
+        reason: CloseReason::CutOff,
+        positions: [Some(0), Some(5)],
+    }));
+    table.tick(20 * MILLISECOND);
+    assert_eq!(table.stream(Direction::Received), "hello[? Unknown]");
+    assert_eq!(table.stream(Direction::Sent), "[? Unknown]");
+    assert_eq!(table.order(), "OrggC");
 }
 
 #[test]

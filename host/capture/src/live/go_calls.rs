@@ -5,7 +5,7 @@ use aya::maps::{Array, HashMap, MapData};
 /// `GoKey` of the kernel side: a goroutine, and its process, whose id is in the lower half.
 type Key = [u64; 2];
 /// `GoCall` of the kernel side.
-type Call = [u64; 7];
+type Call = [u64; 11];
 
 /// A goroutine that waits when its process ends never returns, and what is remembered of it would
 /// stay.

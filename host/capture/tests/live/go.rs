@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use wirespan_capture::{Direction, Layer, Role};
+use wirespan_capture::{CloseReason, Direction, Layer, Role};
 
 use crate::support::{Bench, config};
 
 const PROGRAM: &str = include_str!("conversations.go");
+const LATE: &str = include_str!("late.go");
 
 /// A program of Go under test, stopped whatever becomes of the test.
 struct Program {
@@ -25,9 +26,9 @@ impl Drop for Program {
     }
 }
 
-fn build(directory: &Path, options: &[&str]) -> PathBuf {
-    let (source, program) = (directory.join("main.go"), directory.join("conversations"));
-    std::fs::write(&source, PROGRAM).unwrap();
+fn build(directory: &Path, text: &str, options: &[&str]) -> PathBuf {
+    let (source, program) = (directory.join("main.go"), directory.join("program"));
+    std::fs::write(&source, text).unwrap();
     let status = Command::new("go")
         .arg("build")
         .args(options)
@@ -45,13 +46,10 @@ fn build(directory: &Path, options: &[&str]) -> PathBuf {
 
 impl Program {
     /// Starts it, and waits until it listens.
-    fn start(program: &Path, port: u16, connections: usize, rounds: usize) -> Self {
+    fn start(program: &Path, port: u16, arguments: &[usize]) -> Self {
         let mut child = Command::new(program)
-            .args([
-                port.to_string(),
-                connections.to_string(),
-                rounds.to_string(),
-            ])
+            .arg(port.to_string())
+            .args(arguments.iter().map(usize::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -186,9 +184,9 @@ fn converse(options: &[&str], uprobe_links: bool, connections: usize, rounds: us
     config.copy_all = true;
     config.rings_bytes = 64 << 20;
     let directory = tempfile::tempdir().unwrap();
-    let program = build(directory.path(), options);
+    let program = build(directory.path(), PROGRAM, options);
     let port = Bench::listen().local_addr().unwrap().port();
-    let mut program = Program::start(&program, port, connections, rounds);
+    let mut program = Program::start(&program, port, &[connections, rounds]);
     config.ports = vec![port];
     config.pids = vec![program.child.id()];
     let mut bench = Bench::for_ports(config);
@@ -229,4 +227,53 @@ fn goroutines_on_moving_stacks_are_exact() {
 #[test]
 fn a_stripped_program_that_can_be_loaded_anywhere_is_exact() {
     converse(&["-ldflags=-s -w", "-buildmode=pie"], false, 5, 3);
+}
+
+/// A connection can be gone before a call on it has returned. What was written is told then, in its
+/// place and before the end; where a call never returns, or nobody can tell what it has read, it is said
+/// that something is missing.
+#[test]
+fn what_returns_after_its_connection_has_ended_is_told_or_said_to_be_missing() {
+    let Some(mut config) = config() else { return };
+    config.copy_all = true;
+    let directory = tempfile::tempdir().unwrap();
+    let program = build(directory.path(), LATE, &[]);
+    let port = Bench::listen().local_addr().unwrap().port();
+    let mut program = Program::start(&program, port, &[]);
+    config.ports = vec![port];
+    config.pids = vec![program.child.id()];
+    let mut bench = Bench::for_ports(config);
+    program.go();
+    // What has panicked is given up by the reconciler's second look.
+    bench.until_within(Duration::from_secs(120), |seen| {
+        seen.len() == 6 && seen.values().all(|seen| seen.close.is_some())
+    });
+    assert_eq!(program.line(), "done\n");
+    let answer = vec![0; 400];
+    for seen in bench.all() {
+        let client = seen.open.role == Some(Role::Client);
+        let bytes = |direction| seen.bytes(direction, Layer::Plaintext, 0);
+        let reason = seen.close.as_ref().unwrap().reason;
+        let (outward, inward) = if client {
+            (Direction::Sent, Direction::Received)
+        } else {
+            (Direction::Received, Direction::Sent)
+        };
+        let asked = bytes(outward);
+        let expected: (&[u8], CloseReason) = match (client, asked[0]) {
+            (true, b'w' | b'p') => (&answer, CloseReason::Finished),
+            (true, _) => (b"r", CloseReason::Finished),
+            (false, b'w') => {
+                assert_eq!(seen.end(Direction::Sent), Some(400));
+                (&answer, CloseReason::Finished)
+            }
+            // It has sent an answer.
+            (false, b'p') => (b"", CloseReason::CutOff),
+            // It has received 400 bytes more.
+            (false, _) => (b"r", CloseReason::CutOff),
+        };
+        assert_eq!((&*bytes(inward), reason), expected, "{:?}", seen.open);
+        let more = if client && asked[0] == b'r' { 400 } else { 0 };
+        assert_eq!(asked.len(), 1 + more, "{:?}", seen.open);
+    }
 }
