@@ -92,9 +92,17 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         // Here, where nothing is copied: the exit is as much as old verifiers can follow.
         if entry.direction == SENT
             && let Some(address) = output::first_byte(entry.shape, entry.argument)
-            && go::bind(found.sk, state, address)
         {
-            return;
+            let cut = go::bind(found.sk, state, address);
+            if cut != 0 {
+                // Not there, where less of the stack is left.
+                if let Some(lacking) = SOCKETS.get_ptr_mut(cut) {
+                    life::cut_off(lacking, cut);
+                }
+                if cut == found.sk {
+                    return;
+                }
+            }
         }
     }
     // SAFETY: a value of the map of sockets.

@@ -127,7 +127,10 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         return;
     };
     let height = high.wrapping_sub(stack);
-    if let Some(outer) = GO_IN_FLIGHT.get_ptr_mut(&key) {
+    let Some(calls) = GO_IN_FLIGHT.get(0) else {
+        return;
+    };
+    if let Some(outer) = calls.get_ptr_mut(&key) {
         // SAFETY: a value of the map; its goroutine is here.
         unsafe {
             let outer_conn = (*outer).conn;
@@ -135,7 +138,13 @@ fn enter(ctx: &ProbeContext, kind: u32) {
                 if outer_conn != conn {
                     // TLS inside of TLS: only the inner connection has a socket. (A call that was left
                     // by a panic looks the same; that connection is through anyway.)
-                    ambiguous(outer_conn, key.process);
+                    let known = get(outer_conn, (*outer).beneath, key.process);
+                    ambiguous(outer_conn, (*outer).beneath, key.process);
+                    if let Some(known) = known
+                        && let Some(socket) = socket_of(&known)
+                    {
+                        life::cut_off(socket, known.sk);
+                    }
                 } else if kind == kind::HANDSHAKE {
                     // That of a connection that is read or written for the first time.
                     (*outer).inner = height;
@@ -176,7 +185,7 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         kind,
         flags,
     };
-    if GO_IN_FLIGHT.insert(&key, &entered, BPF_ANY.into()).is_err() {
+    if calls.insert(&key, &entered, BPF_ANY.into()).is_err() {
         count(Counter::InFlightFull, 1);
         missed(conn, entered.beneath, key.process);
     }
@@ -213,7 +222,10 @@ pub fn go_return(ctx: ProbeContext) -> u32 {
         goroutine: goroutine_here,
         process: process(thread),
     };
-    let Some(entered) = GO_IN_FLIGHT.get_ptr_mut(&key) else {
+    let Some(calls) = GO_IN_FLIGHT.get(0) else {
+        return 0;
+    };
+    let Some(entered) = calls.get_ptr_mut(&key) else {
         return 0;
     };
     let high: u64 = user(key.goroutine.wrapping_add(STACK_HIGH)).unwrap_or(0);
@@ -228,7 +240,7 @@ pub fn go_return(ctx: ProbeContext) -> u32 {
         }
         leave(entered, &key, high, result, thread);
     }
-    let _ = GO_IN_FLIGHT.remove(&key);
+    let _ = calls.remove(&key);
     0
 }
 
@@ -426,7 +438,10 @@ pub fn entered(now: u64) -> u64 {
         goroutine: goroutine(),
         process: process(bpf_get_current_pid_tgid()),
     };
-    match GO_IN_FLIGHT.get_ptr(&key) {
+    let Some(calls) = GO_IN_FLIGHT.get(0) else {
+        return now;
+    };
+    match calls.get_ptr(&key) {
         // SAFETY: a value of the map; its goroutine is here.
         Some(entered) if unsafe { (*entered).entry } < now => unsafe { (*entered).entry },
         _ => now,
@@ -435,15 +450,15 @@ pub fn entered(now: u64) -> u64 {
 
 /// Called at the entry of each system call that sends on a socket: if the goroutine is inside of a
 /// function of a connection, and the bytes (`address` is the first) are a TLS record, the socket is that
-/// connection's. Each handshake sends, so nothing is lost by not looking at what is received. True when
-/// the socket has been forgotten and the call with it.
+/// connection's. Each handshake sends, so nothing is lost by not looking at what is received. Gives the
+/// socket that is to be cut off, or 0; when it is this one, the call is forgotten with it.
 ///
 /// A function of its own, as `binding::hidden` is, for the stack of kernels before 6.13.
 ///
 /// # Safety
 /// `socket` is the value of `sk` in the map of sockets.
 #[inline(never)]
-pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
+pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         let found = Found {
@@ -452,24 +467,27 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
         };
         match GO_WATCHED.get_ptr(0) {
             Some(on) if *on != 0 => {}
-            _ => return false,
+            _ => return 0,
         }
         let flags = (*socket).flags;
         if flags & (socket_flag::SECURED | socket_flag::GO) == socket_flag::SECURED
             || !output::is_record(address)
         {
-            return false;
+            return 0;
         }
         let thread = bpf_get_current_pid_tgid();
         let key = GoKey {
             goroutine: goroutine(),
             process: process(thread),
         };
-        let Some(entered) = GO_IN_FLIGHT.get_ptr_mut(&key) else {
-            return false;
+        let Some(calls) = GO_IN_FLIGHT.get(0) else {
+            return 0;
+        };
+        let Some(entered) = calls.get_ptr_mut(&key) else {
+            return 0;
         };
         if (*entered).flags & call::BINDABLE == 0 {
-            return false;
+            return 0;
         }
         let (conn, beneath, entry) = ((*entered).conn, (*entered).beneath, (*entered).entry);
         let mut bound = GoConnection {
@@ -480,7 +498,7 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
         };
         if let Some(known) = get(conn, beneath, key.process) {
             if known.flags & state::AMBIGUOUS != 0 {
-                return false;
+                return 0;
             }
             let same = known.sk == bound.sk && known.inode == bound.inode;
             if !same
@@ -488,18 +506,17 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
                 && (*other).inode == known.inode
             {
                 // Two sockets carry its records.
-                ambiguous(conn, key.process);
-                return false;
+                ambiguous(conn, beneath, key.process);
+                return known.sk;
             }
             if same && known.flags & state::MISSED == 0 && flags & socket_flag::SECURED != 0 {
                 takes_place(entered, sk, socket, address);
-                return false;
+                return 0;
             }
             bound.flags = known.flags;
             if bound.flags & state::MISSED != 0 && flags & socket_flag::SECURED != 0 {
                 // There is a hole of unknown length in its plaintext: it ends here, and is joined anew.
-                life::cut_off(socket, bound.sk);
-                return true;
+                return found.sk;
             }
         }
         (*socket).flags |= socket_flag::GO;
@@ -510,7 +527,7 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> bool {
         }
         set(conn, key.process, &bound);
         takes_place(entered, sk, socket, address);
-        false
+        0
     }
 }
 
@@ -561,7 +578,7 @@ fn get(conn: u64, beneath: u64, process: u64) -> Option<GoConnection> {
         goroutine: conn,
         process,
     };
-    let known = GO_CONNECTIONS.get_ptr(&key)?;
+    let known = GO_CONNECTIONS.get(0)?.get_ptr(&key)?;
     // SAFETY: a value of the map.
     let known = unsafe { *known };
     if known.beneath == beneath {
@@ -577,21 +594,17 @@ fn set(conn: u64, process: u64, to: &GoConnection) {
         goroutine: conn,
         process,
     };
-    if GO_CONNECTIONS.insert(&key, to, BPF_ANY.into()).is_err() {
+    if let Some(connections) = GO_CONNECTIONS.get(0)
+        && connections.insert(&key, to, BPF_ANY.into()).is_err()
+    {
         count(Counter::TlsFull, 1);
     }
 }
 
-/// From here on nothing of this connection is reported, as it is not certain what it belongs to.
+/// From here on nothing of this connection is reported, as it is not certain what it belongs to. What
+/// was its socket is to be cut off.
 #[inline(always)]
-fn ambiguous(conn: u64, process: u64) {
-    let beneath = beneath(conn);
-    if let Some(known) = get(conn, beneath, process)
-        && let Some(socket) = socket_of(&known)
-    {
-        // SAFETY: a value of the map of sockets.
-        unsafe { life::cut_off(socket, known.sk) };
-    }
+fn ambiguous(conn: u64, beneath: u64, process: u64) {
     let unknown = GoConnection {
         sk: 0,
         inode: 0,

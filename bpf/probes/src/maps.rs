@@ -31,9 +31,8 @@ const MAX_TLS_OUTPUTS: usize = 32 * 1024;
 /// Processes with such objects.
 const MAX_TLS_PROCESSES: usize = 4096;
 
-/// Goroutines that are inside of a call of crypto/tls, and connections of it: servers have one that
-/// waits to read for each connection.
-const MAX_GO: usize = 16 * 1024;
+/// Size of the templates that the kernel wants to see; the maps that the host puts in are larger.
+const TEMPLATE_GO: usize = 64;
 
 pub type Ring = RingBuf<u8, TEMPLATE_RING>;
 
@@ -106,13 +105,17 @@ pub static TLS_PROCESSES: LruHashMap<u32, u8, MAX_TLS_PROCESSES> = LruHashMap::n
 #[btf_map]
 pub static GO_WATCHED: Array<u32, 1> = Array::new();
 
-/// Calls of Go's crypto/tls, by goroutine.
-#[btf_map]
-pub static GO_IN_FLIGHT: HashMap<GoKey, GoCall, MAX_GO> = HashMap::new();
+pub type GoCalls = HashMap<GoKey, GoCall, TEMPLATE_GO>;
+pub type GoConnections = LruHashMap<GoKey, GoConnection, TEMPLATE_GO>;
 
-/// Connections of Go's crypto/tls that have been seen, by their address.
+/// Calls of Go's crypto/tls, by goroutine. The map is made when the first program made by Go is
+/// probed: a node without one need not have the memory.
 #[btf_map]
-pub static GO_CONNECTIONS: LruHashMap<GoKey, GoConnection, MAX_GO> = LruHashMap::new();
+pub static GO_IN_FLIGHT: ArrayOfMaps<GoCalls, 1> = ArrayOfMaps::new();
+
+/// Connections of Go's crypto/tls that have been seen, by their address; made at the same time.
+#[btf_map]
+pub static GO_CONNECTIONS: ArrayOfMaps<GoConnections, 1> = ArrayOfMaps::new();
 
 /// A call in flight, and while its bytes are copied the cursor over them: there is no other memory
 /// that is a thread's own.

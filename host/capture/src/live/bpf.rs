@@ -16,6 +16,8 @@ const TRACE_UPROBE_MULTI: u32 = 48;
 const LICENSE: &CStr = c"GPL";
 
 /// Numbers of `enum bpf_map_type`.
+pub(super) const MAP_HASH: u32 = 1;
+pub(super) const MAP_LRU_HASH: u32 = 9;
 pub(super) const MAP_RINGBUF: u32 = 27;
 
 /// Numbers of `enum bpf_prog_type`, and of `enum bpf_attach_type` for tracing programs.
@@ -157,14 +159,24 @@ struct PerfEvent {
     config2: u64,
 }
 
-/// Makes an empty map.
+/// Makes an empty map without keys.
 pub(super) fn create_map(map_type: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    create_table(map_type, 0, 0, max_entries)
+}
+
+/// Makes an empty map of keys and values with these sizes in bytes.
+pub(super) fn create_table(
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+) -> io::Result<OwnedFd> {
     bpf(
         MAP_CREATE,
         &MapCreate {
             map_type,
-            key_size: 0,
-            value_size: 0,
+            key_size,
+            value_size,
             max_entries,
             map_flags: 0,
         },

@@ -19,10 +19,6 @@ pub(super) type Origin = [u64; 2];
 pub(super) type ObjectKey = [u64; 2];
 /// `TlsObject`: socket, inode, when it was first seen, and whether its handshake was.
 pub(super) type Object = [u64; 4];
-/// `GoKey`: a connection, and its process in the lower half.
-pub(super) type GoKey = [u64; 2];
-/// `GoConnection`.
-pub(super) type GoConnection = [u64; 4];
 
 /// Entries looked at in one round: more than any of the maps has, should it change while it is walked.
 const MAX_ENTRIES: usize = 128 * 1024;
@@ -53,7 +49,6 @@ pub(super) struct Leftovers {
     outputs: HashMap<MapData, Output, Origin>,
     objects: HashMap<MapData, ObjectKey, Object>,
     processes: HashMap<MapData, u32, u8>,
-    go_connections: HashMap<MapData, GoKey, GoConnection>,
     ended: Ended,
     /// Records that nobody needed when they were last looked at.
     doubtful: HashSet<Output>,
@@ -64,13 +59,11 @@ impl Leftovers {
         outputs: HashMap<MapData, Output, Origin>,
         objects: HashMap<MapData, ObjectKey, Object>,
         processes: HashMap<MapData, u32, u8>,
-        go_connections: HashMap<MapData, GoKey, GoConnection>,
     ) -> Self {
         Self {
             outputs,
             objects,
             processes,
-            go_connections,
             ended: Ended::default(),
             doubtful: HashSet::new(),
         }
@@ -118,13 +111,9 @@ impl Leftovers {
         // The id of a process is in the lower half.
         let of = |process: u64| ended.contains(&(process as u32));
         let objects: Vec<ObjectKey> = keys(&self.objects, |[_, process]| of(*process));
-        let connections: Vec<GoKey> = keys(&self.go_connections, |[_, process]| of(*process));
         // Each may have gone by itself.
         for key in &objects {
             let _ = self.objects.remove(key);
-        }
-        for key in &connections {
-            let _ = self.go_connections.remove(key);
         }
         for process in ended {
             let _ = self.processes.remove(process);

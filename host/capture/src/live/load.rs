@@ -123,6 +123,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let go_calls = GoCalls::new(
         take(&mut ebpf, "GO_WATCHED")?,
         take(&mut ebpf, "GO_IN_FLIGHT")?,
+        take(&mut ebpf, "GO_CONNECTIONS")?,
     );
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
@@ -131,7 +132,6 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         take(&mut ebpf, "TLS_OUTPUTS")?,
         take(&mut ebpf, "TLS_OBJECTS")?,
         take(&mut ebpf, "TLS_PROCESSES")?,
-        take(&mut ebpf, "GO_CONNECTIONS")?,
     );
     let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
     let mut report = LiveReport {

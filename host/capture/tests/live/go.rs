@@ -179,14 +179,21 @@ fn said(connection: usize, round: usize) -> Vec<u8> {
 }
 
 fn converse(options: &[&str], uprobe_links: bool, connections: usize, rounds: usize) {
-    let Some(mut config) = config() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let program = build(directory.path(), PROGRAM, options);
+    converse_once(&program, uprobe_links, connections, rounds);
+}
+
+/// One run of the program; how many calls of crypto/tls it made.
+fn converse_once(program: &Path, uprobe_links: bool, connections: usize, rounds: usize) -> usize {
+    let Some(mut config) = config() else {
+        return usize::MAX;
+    };
     config.uprobe_links = uprobe_links;
     config.copy_all = true;
     config.rings_bytes = 64 << 20;
-    let directory = tempfile::tempdir().unwrap();
-    let program = build(directory.path(), PROGRAM, options);
     let port = Bench::listen().local_addr().unwrap().port();
-    let mut program = Program::start(&program, port, &[connections, rounds]);
+    let mut program = Program::start(program, port, &[connections, rounds]);
     config.ports = vec![port];
     config.pids = vec![program.child.id()];
     let mut bench = Bench::for_ports(config);
@@ -195,7 +202,9 @@ fn converse(options: &[&str], uprobe_links: bool, connections: usize, rounds: us
     bench.until_within(Duration::from_secs(120), |seen| {
         seen.len() >= 2 * connections && seen.values().all(|seen| seen.close.is_some())
     });
-    assert_eq!(program.line(), "done\n");
+    let said_last = program.line();
+    let calls = said_last.trim_end().strip_prefix("done ");
+    let calls = calls.unwrap_or_else(|| panic!("{said_last:?}"));
     assert!(program.child.wait().unwrap().success());
 
     let mut numbers = [Vec::new(), Vec::new()];
@@ -216,6 +225,22 @@ fn converse(options: &[&str], uprobe_links: bool, connections: usize, rounds: us
     for mut numbers in numbers {
         numbers.sort_unstable();
         assert_eq!(numbers, (0..connections).collect::<Vec<_>>());
+    }
+    calls.parse().unwrap()
+}
+
+/// The long form, by command: docs/storm.md.
+#[test]
+fn as_many_calls_as_are_asked_for_are_exact() {
+    let wanted = std::env::var("WIRESPAN_GO_CALLS").map_or(1, |text| text.parse().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let program = build(directory.path(), PROGRAM, &[]);
+    let (mut calls, mut runs) = (0_usize, 0);
+    while calls < wanted {
+        // Another number of connections each time, some more than others can be asked at once.
+        calls = calls.saturating_add(converse_once(&program, true, 3 + runs * 29 % 97, 20));
+        runs += 1;
+        println!("{calls} calls in {runs} runs without a difference");
     }
 }
 
