@@ -2,8 +2,10 @@
 //! every line. In the sandbox each turn of a loop costs a check of the time that is used up, so few
 //! long turns are quicker than many short ones.
 
+use wirespan_sdk::block;
+
 /// Bytes that are looked at in one turn; a bit of a word stands for each.
-const BLOCK: usize = 64;
+const BLOCK: usize = block::LONG_BYTES;
 
 /// Lines of a stretch of bytes, without their line feeds.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Looks for line feeds up to the next one. `false`: there is none.
-    #[inline(never)]
+    #[inline(always)]
     fn scan(&mut self) -> bool {
         loop {
             let rest = self.bytes.get(self.scanned..).unwrap_or_default();
@@ -47,7 +49,7 @@ impl<'a> Lines<'a> {
                 return self.scan_last(rest.len());
             };
             self.block = self.scanned;
-            self.feeds = line_feeds(block);
+            self.feeds = block::equal(block, b'\n');
             self.scanned = self.scanned.wrapping_add(BLOCK);
             if self.feeds != 0 {
                 return true;
@@ -56,6 +58,7 @@ impl<'a> Lines<'a> {
     }
 
     /// As [`Self::scan`], in the last `len` bytes, less than a block.
+    #[inline(never)]
     fn scan_last(&mut self, len: usize) -> bool {
         self.scanned = self.bytes.len();
         match self.bytes.last_chunk::<BLOCK>() {
@@ -63,7 +66,7 @@ impl<'a> Lines<'a> {
             Some(block) if len > 0 => {
                 let known = BLOCK.saturating_sub(len);
                 self.block = self.bytes.len().saturating_sub(BLOCK);
-                self.feeds = line_feeds(block) & (u64::MAX << known);
+                self.feeds = block::equal(block, b'\n') & (u64::MAX << known);
             }
             None if len > 0 => self.feeds = line_feeds_of_few(self.bytes),
             _ => {}
@@ -90,33 +93,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The line feeds of a block: bit `n` for the byte at `n`. Compilers make four comparisons of 16 bytes
-/// each of it, without a loop.
-#[inline]
-fn line_feeds(block: &[u8; BLOCK]) -> u64 {
-    let equal: [u8; BLOCK] =
-        std::array::from_fn(|n| if block[n] == b'\n' { 1 << (n / 8) } else { 0 });
-    let (words, _) = equal.as_chunks::<8>();
-    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
-    transposed(words.iter().fold(0, |all, eight| all | word(eight)))
-}
-
-/// Bit `8 * n + m` as bit `8 * m + n`.
-#[inline]
-fn transposed(bits: u64) -> u64 {
-    // Swaps single bits, then squares of two by two, then of four by four.
-    let steps = [
-        (7, 0x00aa_00aa_00aa_00aa),
-        (14, 0x0000_cccc_0000_cccc),
-        (28, 0x0000_0000_f0f0_f0f0),
-    ];
-    steps.iter().fold(bits, |bits, &(distance, upper)| {
-        let differ = (bits ^ (bits >> distance)) & upper;
-        bits ^ differ ^ (differ << distance)
-    })
-}
-
-/// As [`line_feeds`], of less than a block.
+/// As [`block::equal`] for line feeds, of less than a block.
 #[inline(never)]
 fn line_feeds_of_few(bytes: &[u8]) -> u64 {
     let Some(last) = bytes.last_chunk() else {
@@ -160,7 +137,7 @@ mod tests {
             let len = round % (BLOCK + 1);
             let expected =
                 |len: usize| (0..len).fold(0, |bits, n| bits | u64::from(block[n] == b'\n') << n);
-            assert_eq!(line_feeds(&block), expected(BLOCK), "{block:?}");
+            assert_eq!(block::equal(&block, b'\n'), expected(BLOCK), "{block:?}");
             if len < BLOCK {
                 assert_eq!(
                     line_feeds_of_few(&block[..len]),

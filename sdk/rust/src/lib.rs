@@ -59,6 +59,7 @@
 
 #[cfg(test)]
 mod behaviour;
+pub mod block;
 mod connections;
 mod context;
 pub mod driver;

@@ -1,6 +1,7 @@
 //! Building a span straight into the answer.
 
 use crate::bindings::wirespan::parser::types as wit;
+use crate::block;
 use crate::output::Answer;
 use crate::{Field, Flags, Integer, Kind, Side, Status, Text, Truth};
 
@@ -199,35 +200,26 @@ fn add_utf8(answer: &mut Answer, text: &[u8]) -> wit::Slice {
     answer.slice_from(start)
 }
 
-/// Nearly every text is. The standard library's test takes four bytes at a time on this target, and
-/// what the compiler makes of a loop without an early end are vectors that are put together by
-/// shuffles, which the oldest CPUs that components are compiled for do not have: there a shuffle is a
-/// call of the host.
+/// Nearly every text is. The standard library's test takes four bytes at a time on this target.
+#[inline(always)]
 fn is_ascii(text: &[u8]) -> bool {
+    const SHORT: usize = block::BYTES;
     // Every turn of a loop has a price in a component, the look at whether its time is over: what is
     // left at the end is looked at together with bytes that were seen.
-    if let Some(last) = text.last_chunk::<32>() {
-        let (blocks, _) = text.as_chunks::<32>();
-        return blocks.iter().all(is_ascii_block) && is_ascii_block(last);
+    if let (Some(first), Some(last)) = (text.first_chunk::<SHORT>(), text.last_chunk::<SHORT>()) {
+        let ends = block::is_ascii(first) && block::is_ascii(last);
+        return ends && (text.len() <= 2 * SHORT || is_long_ascii(text));
     }
-    match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
-        (Some(first), Some(last)) => high_of(first) | high_of(last) == 0,
-        _ => match (text.first_chunk(), text.last_chunk()) {
-            (Some(first), Some(last)) => high(first) >> 1 | high(last) == 0,
-            _ => text.iter().fold(0, |all, byte| all | byte) < 0x80,
-        },
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => high(first) | high(last) == 0,
+        _ => text.iter().fold(0, |all, byte| all | byte) < 0x80,
     }
 }
 
-fn is_ascii_block(block: &[u8; 32]) -> bool {
-    high_of(block) == 0
-}
-
-/// Something, when any byte is beyond ASCII. The shifts, which lose nothing, keep the compiler from
-/// vectors.
-fn high_of<const N: usize>(block: &[u8; N]) -> u64 {
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().fold(0, |all, word| all >> 1 | high(word))
+/// As [`is_ascii`], of what is longer than two blocks, of which first and last are known.
+fn is_long_ascii(text: &[u8]) -> bool {
+    let (blocks, _) = text.as_chunks();
+    blocks.iter().skip(1).all(block::is_ascii)
 }
 
 /// The highest bits of eight bytes.
