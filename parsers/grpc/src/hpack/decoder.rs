@@ -121,9 +121,8 @@ impl Decoder {
         while let Some(&byte) = rest.first() {
             rest = match byte {
                 0x80.. => self.indexed(rest, sink)?,
-                0x40.. => self.literal(rest, 6, true, sink)?,
-                0x20.. => return Err(Error::TableSize),
-                _ => self.literal(rest, 4, false, sink)?,
+                0x20..0x40 => return Err(Error::TableSize),
+                _ => self.literal(rest, byte >= 0x40, sink)?,
             };
         }
         Ok(())
@@ -160,14 +159,14 @@ impl Decoder {
     }
 
     /// RFC 7541, 6.2.
+    #[inline(always)]
     fn literal<'a>(
         &mut self,
         rest: &'a [u8],
-        prefix: u32,
         insert: bool,
         sink: &mut impl Sink,
     ) -> Result<&'a [u8], Error> {
-        let (index, rest) = integer::read(rest, prefix)?;
+        let (index, rest) = integer::read(rest, if insert { 6 } else { 4 })?;
         // Only where everything is kept.
         let mut name_text = Vec::new();
         let (name, name_bytes, rest) = if index == 0 {
@@ -184,28 +183,25 @@ impl Decoder {
             Name::Path => PATH_BYTES,
             _ => VALUE_BYTES,
         };
-        if !wanted || literal.bytes.len() > limit {
-            let value = Value::Dropped;
-            sink.field(Field { name, text, value });
-            // Where nobody needs it, it is not even decoded.
-            if insert {
-                let bytes = literal.decoded_len()?;
-                self.table.insert(name, name_bytes, bytes, None);
-            }
-            return Ok(rest);
-        }
-        let most = literal.most_decoded().saturating_add(name_text.len());
-        let (place, at) = self.table.room(most);
-        place.extend_from_slice(&name_text);
-        let from = place.len();
-        literal.decode(place)?;
-        let to = place.len();
-        let value = Value::Known(self.table.put(from..to));
+        // What nobody needs is not even decoded.
+        let kept = wanted && literal.bytes.len() <= limit;
+        let (value, bytes, at) = if kept {
+            let most = literal.most_decoded().saturating_add(name_text.len());
+            let (place, at) = self.table.room(most);
+            place.extend_from_slice(&name_text);
+            let from = place.len();
+            literal.decode(place)?;
+            let to = place.len();
+            let value = Value::Known(self.table.put(from..to));
+            (value, to.saturating_sub(from), Some(at))
+        } else {
+            let bytes = if insert { literal.decoded_len()? } else { 0 };
+            (Value::Dropped, bytes, None)
+        };
         sink.field(Field { name, text, value });
         if insert {
-            let bytes = to.saturating_sub(from);
-            self.table.insert(name, name_bytes, bytes, Some(at));
-        } else {
+            self.table.insert(name, name_bytes, bytes, at);
+        } else if let Some(at) = at {
             self.table.take_back(at);
         }
         Ok(rest)

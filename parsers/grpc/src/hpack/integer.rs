@@ -6,13 +6,20 @@ use super::Error;
 const OCTETS: u32 = 4;
 
 /// Reads an integer whose first `prefix` bits are the lowest of the first byte.
+#[inline(always)]
 pub(crate) fn read(bytes: &[u8], prefix: u32) -> Result<(u32, &[u8]), Error> {
-    let (&first, mut rest) = bytes.split_first().ok_or(Error::Truncated)?;
+    let (&first, rest) = bytes.split_first().ok_or(Error::Truncated)?;
     let mask = (1u32 << prefix).saturating_sub(1);
-    let mut value = u32::from(first) & mask;
+    let value = u32::from(first) & mask;
     if value < mask {
         return Ok((value, rest));
     }
+    read_more(value, rest)
+}
+
+/// The octets after the prefix, which was `value`.
+#[inline(never)]
+fn read_more(mut value: u32, mut rest: &[u8]) -> Result<(u32, &[u8]), Error> {
     for octet in 0..OCTETS {
         let (&byte, after) = rest.split_first().ok_or(Error::Truncated)?;
         rest = after;
