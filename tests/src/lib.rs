@@ -4,6 +4,7 @@
 //! publishes. Whatever a fixture starts ends with it, also when a test panics or is killed.
 
 pub mod agent;
+pub mod ask;
 pub mod certificate;
 pub mod client;
 pub mod crowd;
@@ -11,15 +12,18 @@ pub mod curl;
 pub mod expect;
 pub mod go;
 pub mod http2;
+pub mod java;
 pub mod kill;
 pub mod mariadb;
 pub mod mysql;
+pub mod namespace;
 pub mod nats;
 pub mod nginx;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod redis;
 pub mod rewrite;
 pub mod rpc;
 pub mod soak;
@@ -28,6 +32,7 @@ pub mod sql;
 pub mod tools;
 pub mod wait;
 pub mod watch;
+pub mod wget;
 
 pub use agent::{Agent, Recorder};
 pub use certificate::Certificate;

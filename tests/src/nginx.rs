@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::expect::Server;
+use crate::expect::{Request, Server};
 use crate::process::Running;
-use crate::{Certificate, process, tools};
+use crate::{Certificate, Span, process, tools};
 
 /// Size of `/large.bin`: a body that no capture limit lets through whole.
 pub const LARGE_BYTES: usize = 10 << 20;
@@ -43,6 +43,8 @@ pub struct Options {
     pub keepalive_requests: u32,
     /// Also HTTP/2 over TLS, and only that without.
     pub http2: bool,
+    /// nginx writes down each request that it has answered.
+    pub access_log: bool,
     /// Plain and TLS; free ones where none are given.
     pub ports: Option<(u16, u16)>,
 }
@@ -54,8 +56,47 @@ impl Default for Options {
             sendfile: true,
             keepalive_requests: 1_000_000,
             http2: false,
+            access_log: false,
             ports: None,
         }
+    }
+}
+
+/// A line of nginx's log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answered {
+    pub request: Request,
+    pub status: i64,
+    /// Of the body, as transferred.
+    pub bytes: i64,
+    /// Of the worker.
+    pub pid: u64,
+}
+
+impl Answered {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        Some(Self {
+            request: Request::new(words.next()?, words.next()?),
+            status: words.next()?.parse().ok()?,
+            bytes: words.next()?.parse().ok()?,
+            pid: words.next()?.parse().ok()?,
+        })
+    }
+
+    /// The same of a span.
+    #[must_use]
+    pub fn of(span: &Span) -> Option<Self> {
+        Some(Self {
+            request: Request {
+                method: span.method()?.to_owned(),
+                path: span.path()?.to_owned(),
+                query: span.text("url.query").map(str::to_owned),
+            },
+            status: span.http_status()?,
+            bytes: span.integer("http.response.body.size").unwrap_or(0),
+            pid: span.pid()?,
+        })
     }
 }
 
@@ -108,6 +149,26 @@ impl Nginx {
             pids: self.workers.clone(),
             service: "nginx".into(),
         }
+    }
+
+    /// The Unix socket on which it listens too.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("nginx.sock")
+    }
+
+    /// What nginx itself has counted, in the order of its log. Only with
+    /// [`access_log`](Options::access_log).
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn answered(&self) -> Result<Vec<Answered>> {
+        let log = self.folder.path().join("access.log");
+        let log =
+            std::fs::read_to_string(&log).with_context(|| format!("reading {}", log.display()))?;
+        log.lines()
+            .map(|line| Answered::parse(line).with_context(|| format!("a line of the log: {line}")))
+            .collect()
     }
 
     /// Processes that answer requests.
@@ -190,11 +251,17 @@ fn configuration(folder: &Path, port: u16, tls_port: u16, options: Options) -> S
         sendfile,
         keepalive_requests,
         http2,
+        access_log,
         ..
     } = options;
     let http2 = if http2 { " http2" } else { "" };
     let sendfile = if sendfile { "on" } else { "off" };
     let folder = folder.display();
+    let log = if access_log {
+        format!("{folder}/access.log answered")
+    } else {
+        "off".to_owned()
+    };
     format!(
         "daemon off;
 worker_processes {workers};
@@ -202,7 +269,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 512; }}
 http {{
-    access_log off;
+    log_format answered '$request_method $request_uri $status $body_bytes_sent $pid';
+    access_log {log};
     types {{ text/plain txt; application/octet-stream bin; }}
     sendfile {sendfile};
     gzip on;
@@ -218,6 +286,7 @@ http {{
     server {{
         listen 127.0.0.1:{port}{http2};
         listen 127.0.0.1:{tls_port} ssl{http2};
+        listen unix:{folder}/nginx.sock;
         ssl_certificate {folder}/certificate.pem;
         ssl_certificate_key {folder}/key.pem;
         root {folder}/root;

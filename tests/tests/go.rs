@@ -1,9 +1,10 @@
 //! Programs made by Go: their TLS is their own, and their functions are on stacks that move.
 
 use anyhow::{Context, Result, ensure};
+use wirespan_tests::ask::Ask;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::expect::assert_distinct_ids;
-use wirespan_tests::go::{Ask, Go};
+use wirespan_tests::go::Go;
 use wirespan_tests::watch::Watch;
 use wirespan_tests::{Exchange, assert_exactly, tools};
 

@@ -2,9 +2,10 @@
 //! from a recording.
 
 use anyhow::{Context, Result, ensure};
+use wirespan_tests::ask::Ask;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::expect::{Server, assert_distinct_ids};
-use wirespan_tests::http2::{Ask, Nghttpd, Nghttpx, Node, nghttp};
+use wirespan_tests::http2::{Nghttpd, Nghttpx, Node, nghttp};
 use wirespan_tests::nginx::Options;
 use wirespan_tests::watch::{Seen, Watch};
 use wirespan_tests::{Exchange, Nginx, Span, assert_exactly, tools};

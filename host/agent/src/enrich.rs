@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wirespan_capture::{ProcessKey, Transport};
 use wirespan_runtime::ParsedSpan;
-use wirespan_span::{Attribute, FieldRef, Kind, Resource, Span, Text, fields};
+use wirespan_span::{Attribute, FieldRef, Kind, Resource, Span, Text, Value, fields};
 use wirespan_stream::{ConnectionInfo, Process};
 
 /// Resources kept: one for each process with connections, some 1 KiB each. The map is emptied when it is
@@ -39,8 +39,10 @@ struct Identity {
 
 #[derive(Clone, Debug)]
 struct End {
+    /// Of a Unix socket its name.
     address: Text,
-    port: u16,
+    /// A Unix socket has none.
+    port: Option<u16>,
 }
 
 impl End {
@@ -49,8 +51,31 @@ impl End {
             // IPv4-mapped IPv6 addresses in their IPv4 form: a dual-stack listener sees the same
             // clients.
             address: address.ip().to_canonical().to_string().into(),
-            port: address.port(),
+            port: Some(address.port()),
         }
+    }
+
+    fn named(name: &str) -> Self {
+        Self {
+            address: name.into(),
+            port: None,
+        }
+    }
+
+    fn put(&self, span: &mut Span, address: &FieldRef, port: &FieldRef) {
+        span.add(address, self.address.clone());
+        if let Some(number) = self.port {
+            span.add(port, number);
+        }
+    }
+
+    /// Whether the server that the bytes name is another one: a name, or the address of a load balancer
+    /// or of a service, which something on the way has replaced.
+    fn differs(&self, span: &Span) -> bool {
+        let address = span.value(fields::SERVER_ADDRESS.name());
+        let port = span.value(fields::SERVER_PORT.name());
+        address.and_then(Value::as_text) != Some(&*self.address)
+            || port.is_some_and(|port| port.as_integer() != self.port.map(i64::from))
     }
 }
 
@@ -85,17 +110,25 @@ impl Enricher {
     }
 
     fn identify(&mut self, connection: &ConnectionInfo) -> Identity {
-        let end = |address: Option<SocketAddr>| {
-            address
-                .filter(|_| connection.transport == Transport::Tcp)
-                .map(End::of)
+        let names = connection.names.as_deref();
+        let end = |address: Option<SocketAddr>, name: Option<&String>| match connection.transport {
+            Transport::Tcp => address.map(End::of),
+            // An address of one, in a file of packets, is made up.
+            Transport::Unix => name.map(|name| End::named(name)),
+            Transport::Unknown => None,
         };
         Identity {
             id: connection.id,
             resource: self.resource(connection.process.as_ref()),
             transport: connection.transport,
-            local: end(connection.local),
-            remote: end(connection.remote),
+            local: end(
+                connection.local,
+                names.and_then(|names| names.local.as_ref()),
+            ),
+            remote: end(
+                connection.remote,
+                names.and_then(|names| names.remote.as_ref()),
+            ),
         }
     }
 
@@ -161,8 +194,11 @@ impl Identity {
             span.add(&fields::NETWORK_TRANSPORT, "unix");
         }
         if let Some(remote) = &self.remote {
-            span.add(&fields::NETWORK_PEER_ADDRESS, remote.address.clone());
-            span.add(&fields::NETWORK_PEER_PORT, remote.port);
+            remote.put(
+                span,
+                &fields::NETWORK_PEER_ADDRESS,
+                &fields::NETWORK_PEER_PORT,
+            );
             if span.kind == Kind::Server {
                 span.add(&fields::CLIENT_ADDRESS, remote.address.clone());
             }
@@ -172,12 +208,16 @@ impl Identity {
             Kind::Server => self.local.as_ref(),
             Kind::Producer | Kind::Consumer | Kind::Internal => None,
         };
-        // The name that the client used is better than an address; with it comes its port, or none.
-        if let Some(server) = server
-            && span.value(fields::SERVER_ADDRESS.name()).is_none()
-        {
-            span.add(&fields::SERVER_ADDRESS, server.address.clone());
-            span.add(&fields::SERVER_PORT, server.port);
+        let Some(server) = server else { return };
+        if span.value(fields::SERVER_ADDRESS.name()).is_none() {
+            server.put(span, &fields::SERVER_ADDRESS, &fields::SERVER_PORT);
+        } else if span.kind == Kind::Server && server.differs(span) {
+            // The name that the client used is better than an address; with it comes its port, or none.
+            server.put(
+                span,
+                &fields::NETWORK_LOCAL_ADDRESS,
+                &fields::NETWORK_LOCAL_PORT,
+            );
         }
     }
 }
@@ -186,7 +226,7 @@ impl Identity {
 mod tests {
     use std::collections::BTreeSet;
 
-    use wirespan_capture::ConnectionKey;
+    use wirespan_capture::{ConnectionKey, UnixNames};
     use wirespan_route::Routes;
     use wirespan_span::fields::Carrier;
     use wirespan_span::{Cardinality, Class, Field, FieldType, Flags, Redactor, Status};
@@ -259,7 +299,18 @@ mod tests {
             local: address("[::ffff:10.0.0.1]:80"),
             remote: address("10.0.0.2:40000"),
             role: None,
-            names: None,
+            names: (transport == Transport::Unix).then(|| {
+                Arc::new(UnixNames {
+                    key: ConnectionKey {
+                        socket: 2,
+                        generation: 1,
+                    },
+                    time: 1,
+                    local: Some("/run/shop.sock".into()),
+                    remote: Some("@till".into()),
+                    peer: 2,
+                })
+            }),
             process: Some(Arc::new(Process {
                 pid: 7,
                 started: 1,
@@ -281,8 +332,13 @@ mod tests {
         of_span.extend(OF_RUNTIME.map(str::to_owned));
         for (id, transport) in [(1, Transport::Tcp), (2, Transport::Unix)] {
             for kind in [Kind::Server, Kind::Client, Kind::Server] {
+                let mut span = span(kind);
+                // Once the host has named the server, let the bytes name another one.
+                if of_span.contains("server.address") {
+                    span.add(&fields::SERVER_ADDRESS, "shop.example");
+                }
                 let parsed = ParsedSpan {
-                    span: span(kind),
+                    span,
                     connection: connection(id, transport),
                 };
                 let mut done = enricher.enrich(parsed);
@@ -326,10 +382,69 @@ mod tests {
                 let text = |name| done.attribute(name).and_then(|value| value.as_text());
                 assert_eq!(text("server.address"), Some(server), "{round}");
                 assert_eq!(text("network.peer.address"), Some("10.0.0.2"));
+                assert_eq!(text("network.local.address"), None);
                 let number = |name| done.attribute(name).and_then(|value| value.as_integer());
                 assert_eq!(number("server.port"), Some(port));
                 assert_eq!(text("client.address").is_some(), kind == Kind::Server);
             }
+        }
+    }
+
+    #[test]
+    fn the_server_that_the_client_named_and_the_one_that_answered_are_both_told() {
+        let mut enricher = Enricher::new(None);
+        for (named, port, local) in [
+            ("10.0.0.1", Some(80_u16), None),
+            ("10.0.0.1", None, None),
+            ("10.0.0.1", Some(8080), Some(("10.0.0.1", 80))),
+            ("10.96.0.10", None, Some(("10.0.0.1", 80))),
+            ("shop.example", Some(80), Some(("10.0.0.1", 80))),
+        ] {
+            for kind in [Kind::Server, Kind::Client] {
+                let mut span = span(kind);
+                span.add(&fields::SERVER_ADDRESS, named);
+                if let Some(port) = port {
+                    span.add(&fields::SERVER_PORT, port);
+                }
+                let done = enricher.enrich(ParsedSpan {
+                    span,
+                    connection: connection(1, Transport::Tcp),
+                });
+                let text = |name| done.attribute(name).and_then(|value| value.as_text());
+                let number = |name| done.attribute(name).and_then(|value| value.as_integer());
+                assert_eq!(text("server.address"), Some(named));
+                let told = text("network.local.address").zip(number("network.local.port"));
+                // The client's end knows no other than the one that it has asked for.
+                let expected = local.filter(|_| kind == Kind::Server);
+                assert_eq!(told, expected, "{kind:?} {named} {port:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn unix_sockets_have_names_in_the_place_of_addresses() {
+        let mut enricher = Enricher::new(None);
+        for (kind, named, server, local) in [
+            (Kind::Client, None, "@till", None),
+            (Kind::Server, None, "/run/shop.sock", None),
+            (Kind::Client, Some("shop"), "shop", None),
+            (Kind::Server, Some("shop"), "shop", Some("/run/shop.sock")),
+        ] {
+            let mut span = span(kind);
+            if let Some(named) = named {
+                span.add(&fields::SERVER_ADDRESS, named);
+            }
+            let done = enricher.enrich(ParsedSpan {
+                span,
+                connection: connection(2, Transport::Unix),
+            });
+            let text = |name| done.attribute(name).and_then(|value| value.as_text());
+            assert_eq!(text("network.transport"), Some("unix"));
+            assert_eq!(text("network.peer.address"), Some("@till"));
+            assert_eq!(text("server.address"), Some(server));
+            assert_eq!(text("network.local.address"), local);
+            assert!(done.attribute("server.port").is_none());
+            assert!(done.attribute("network.local.port").is_none());
         }
     }
 }

@@ -42,16 +42,22 @@ macro_rules! fields {
 
 fields! {
     NETWORK_PEER_ADDRESS = Span "network.peer.address", Text, Unbounded, Identifier,
-        "Address of the other end of a TCP connection.", "10.1.2.3";
+        "Address of the other end of the connection; of a Unix socket its name, where it has one: a path, or `@` and an abstract name.",
+        "10.1.2.3";
     NETWORK_PEER_PORT = Span "network.peer.port", Integer, Unbounded, Public,
-        "Port of the other end of the connection.", "49152";
+        "Port of the other end of a TCP connection.", "49152";
+    NETWORK_LOCAL_ADDRESS = Span "network.local.address", Text, Unbounded, Identifier,
+        "On server spans, where the bytes name another server: address, or name of a Unix socket, at which the connection has arrived. Behind address translation (a service's address in Kubernetes) this is the translated one.",
+        "10.1.2.4";
+    NETWORK_LOCAL_PORT = Span "network.local.port", Integer, Unbounded, Public,
+        "The port that belongs to `network.local.address`.", "8080";
     NETWORK_TRANSPORT = Span "network.transport", Text, Bounded, Public,
         "`unix` on a Unix socket; absent on TCP.", "unix";
     CLIENT_ADDRESS = Span "client.address", Text, Unbounded, Identifier,
         "On server spans: address of the client's end of the connection. What a proxy says of the client behind it is not believed.",
         "10.1.2.3";
     SERVER_ADDRESS = Span "server.address", Text, Unbounded, Identifier,
-        "On client spans, where the bytes name no server: address of the server's end of the connection.",
+        "Where the bytes name no server: address of the server's end of the connection, or name of its Unix socket. The client's end of a translated connection knows the address that it has asked for.",
         "10.1.2.4";
     SERVER_PORT = Span "server.port", Integer, Unbounded, Public,
         "Where the bytes name no port: port of the server's end of the connection.", "8080";

@@ -86,6 +86,14 @@ impl Connection {
         connection
     }
 
+    /// A connection that had been forgotten: where it has got to meanwhile is not known.
+    pub(crate) fn opened_again(info: Arc<ConnectionInfo>, emit: &mut Emit<'_>) -> Self {
+        let time = info.opened;
+        let mut connection = Self::new(info, Stage::Flowing, [None, None], time);
+        connection.begin([None, None], true, emit);
+        connection
+    }
+
     /// A connection of which something came before its opening event.
     pub(crate) fn unopened(id: u64, key: ConnectionKey, time: Nanos) -> Self {
         let info = ConnectionInfo {

@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::event::{ConnectionInfo, ConnectionKey, GapCause, Nanos, StreamClose, StreamEvent};
 use crate::half::Emit;
-use crate::limits::{CLOSED_KEYS, Limits, NAMES, nanos};
+use crate::limits::{CLOSED_KEYS, FORGOTTEN, Limits, NAMES, nanos};
 
 /// Of a full table, this part is forgotten at once: finding the least recently used costs a scan.
 const EVICTED_PART: usize = 16;
@@ -34,6 +34,9 @@ pub struct Connections {
     names: FxHashMap<ConnectionKey, Arc<UnixNames>>,
     closed: FxHashSet<ConnectionKey>,
     closed_order: VecDeque<ConnectionKey>,
+    /// Who those were that have been forgotten: their opening is not told again.
+    forgotten: FxHashMap<ConnectionKey, Arc<ConnectionInfo>>,
+    forgotten_order: VecDeque<ConnectionKey>,
     counters: Counters,
     next_id: u64,
     uses: u64,
@@ -116,6 +119,7 @@ impl Connections {
                 });
             }
             SocketEvent::Close(close) => {
+                self.forgotten.remove(&close.key);
                 self.change(close.key, close.time, out, |connection, emit| {
                     connection.close(close, emit)
                 });
@@ -196,6 +200,7 @@ impl Connections {
     }
 
     fn open(&mut self, open: &Open, out: &mut Vec<StreamEvent>) {
+        self.forgotten.remove(&open.key);
         if self.closed.remove(&open.key) {
             self.closed_order.retain(|key| *key != open.key);
         }
@@ -253,8 +258,8 @@ impl Connections {
         id
     }
 
-    /// Makes an entry for a connection whose opening event has not come; `false` for one that was
-    /// closed.
+    /// Makes an entry for a connection whose opening event has not come, or that was forgotten since;
+    /// `false` for one that was closed.
     fn admit(&mut self, key: ConnectionKey, time: Nanos, out: &mut Vec<StreamEvent>) -> bool {
         // None is in both tables, and nearly all are here.
         if self.table.contains_key(&key) {
@@ -265,7 +270,20 @@ impl Connections {
         }
         self.make_room(time, out);
         let id = self.take_id();
-        let mut connection = Connection::unopened(id, key, time);
+        let mut connection = match self.forgotten.remove(&key) {
+            Some(info) => {
+                let mut emit = Emit {
+                    id,
+                    out,
+                    counters: &mut self.counters,
+                };
+                let mut info = ConnectionInfo::clone(&info);
+                info.id = id;
+                info.opened = time;
+                Connection::opened_again(Arc::new(info), &mut emit)
+            }
+            None => Connection::unopened(id, key, time),
+        };
         connection.used = self.uses;
         self.table.insert(key, connection);
         true
@@ -302,15 +320,32 @@ impl Connections {
                 out,
                 counters: &mut self.counters,
             };
+            let known = !connection.is_unopened();
             connection.finish(
                 now.max(connection.last_event),
                 StreamClose::Evicted,
                 &mut emit,
             );
+            if known {
+                self.forget(connection.info);
+            }
             self.counters.evicted = self.counters.evicted.saturating_add(1);
             self.counters.closed = self.counters.closed.saturating_add(1);
         }
         self.give_memory_back();
+    }
+
+    /// Remembers who it was for as long as it takes that so many others are forgotten.
+    fn forget(&mut self, info: Arc<ConnectionInfo>) {
+        let key = info.key;
+        if self.forgotten.insert(key, info).is_none() {
+            self.forgotten_order.push_back(key);
+        }
+        if self.forgotten_order.len() > FORGOTTEN
+            && let Some(oldest) = self.forgotten_order.pop_front()
+        {
+            self.forgotten.remove(&oldest);
+        }
     }
 
     /// Lets `act` change a connection, then does what its new state asks for. `act` answers whether

@@ -27,6 +27,10 @@ pub const PROCESSES: usize = 4_096;
 /// Keys of closed connections that are remembered, so that a straggler does not open one again.
 pub const CLOSED_KEYS: usize = 4_096;
 
+/// Forgotten connections of which is remembered who they were: 4 MiB. Those that are forgotten later take
+/// the place of the first, which come back without addresses and process.
+pub const FORGOTTEN: usize = 16_384;
+
 /// Names of Unix sockets whose opening event has not come: it follows at once, unless it was lost.
 pub const NAMES: usize = 1_024;
 

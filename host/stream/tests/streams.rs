@@ -728,6 +728,61 @@ fn an_idle_connection_is_forgotten() {
 }
 
 #[test]
+fn a_forgotten_connection_comes_back_as_joined_mid_stream_with_its_addresses() {
+    let mut table = Table::with(Limits {
+        idle: Duration::from_secs(60),
+        connections: 4,
+        ..Limits::default()
+    });
+    let idle = |time| data(Direction::Sent, 10, b"again", time);
+    // By idling, and by others that need its place.
+    for round in 0..2 {
+        let begin = round * 1_000_000 * MILLISECOND;
+        if round == 0 {
+            table.push(open());
+            table.tick(begin + 70_000 * MILLISECOND);
+        } else {
+            for socket in 2..8 {
+                let key = ConnectionKey {
+                    socket,
+                    generation: 0,
+                };
+                table.push(open_at(key, begin, [Some(0), Some(0)]));
+            }
+        }
+        table.out.clear();
+        table.push(idle(begin + 80_000 * MILLISECOND));
+        let [.., opened, bytes] = &table.out[..] else {
+            panic!("{:?}", table.out)
+        };
+        let StreamEvent::Open {
+            info,
+            positions: [None, None],
+            mid_stream: true,
+        } = opened
+        else {
+            panic!("{opened:?}")
+        };
+        assert_eq!(info.key, KEY);
+        assert_eq!(
+            (info.local, info.remote),
+            (Some(address(80)), Some(address(40_000)))
+        );
+        assert!(
+            matches!(bytes, StreamEvent::Data { position: 10, id, .. } if *id == info.id),
+            "{bytes:?}"
+        );
+    }
+    let counters = table.connections.counters();
+    assert_eq!(counters.anonymous, 0);
+    // Its end is its end: what comes after that is nobody's.
+    table.push(close(2_000_000 * MILLISECOND, [None, None]));
+    table.out.clear();
+    table.push(idle(2_000_001 * MILLISECOND));
+    assert!(table.out.is_empty(), "{:?}", table.out);
+}
+
+#[test]
 fn what_is_held_back_is_bounded() {
     let limits = Limits {
         held_per_direction: 4_096,

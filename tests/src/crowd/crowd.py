@@ -1,7 +1,7 @@
 """aiohttp at both ends: many connections in one thread, over memory BIOs.
 
     crowd.py serve PORT CERTIFICATE KEY
-    crowd.py ask PORT CERTIFICATE CLIENTS REQUESTS      a JSON line for each answer
+    crowd.py ask PORT CLIENTS REQUESTS CERTIFICATE      a JSON line for each answer
 """
 
 import asyncio
@@ -68,5 +68,5 @@ role, number, *rest = sys.argv[1:]
 if role == "serve":
     asyncio.run(serve(int(number), *rest))
 else:
-    certificate, clients, requests = rest
+    clients, requests, certificate = rest
     asyncio.run(ask(int(number), certificate, int(clients), int(requests)))

@@ -1,37 +1,44 @@
-//! Many HTTPS clients in one thread and their server in another process's one thread, all over memory
+//! Many HTTP clients in one thread and their server in another process's one thread. TLS is over memory
 //! BIOs: the ciphertext goes between the TLS library and the sockets by way of the program.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::expect::{Exchange, Request, Server};
+use crate::ask::Client;
+use crate::expect::{Exchange, Server};
 use crate::process::Running;
 use crate::{Certificate, tools};
 
 /// What the programs are made with.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
+    /// Over TLS.
     Aiohttp,
+    /// Over TLS.
     Node,
+    PlainNode,
+    /// libuv with its part of the work in a ring shared with the kernel (io_uring): files, and what
+    /// is polled.
+    NodeOfUring,
 }
 
 impl Kind {
     const fn script(self) -> (&'static str, &'static str) {
         match self {
             Self::Aiohttp => ("crowd.py", include_str!("crowd.py")),
-            Self::Node => ("crowd.js", include_str!("crowd.js")),
+            Self::Node | Self::PlainNode | Self::NodeOfUring => {
+                ("crowd.js", include_str!("crowd.js"))
+            }
         }
     }
 
     fn program(self) -> Result<PathBuf> {
         match self {
             Self::Aiohttp => tools::python(),
-            Self::Node => tools::program("node"),
+            Self::Node | Self::PlainNode | Self::NodeOfUring => tools::program("node"),
         }
     }
 
@@ -40,7 +47,18 @@ impl Kind {
     pub const fn service(self) -> &'static str {
         match self {
             Self::Aiohttp => "python3",
-            Self::Node => "node",
+            Self::Node | Self::PlainNode | Self::NodeOfUring => "node",
+        }
+    }
+
+    const fn tls(self) -> bool {
+        matches!(self, Self::Aiohttp | Self::Node)
+    }
+
+    const fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::NodeOfUring => &[("UV_USE_IO_URING", "1")],
+            Self::Aiohttp | Self::Node | Self::PlainNode => &[],
         }
     }
 }
@@ -52,14 +70,8 @@ pub struct Crowd {
     process: Running,
     folder: TempDir,
     pub port: u16,
-    certificate: Certificate,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    path: String,
-    status: u16,
-    seconds: f64,
+    /// Of one over TLS.
+    certificate: Option<Certificate>,
 }
 
 impl Crowd {
@@ -73,15 +85,20 @@ impl Crowd {
         let script = folder.path().join(name);
         std::fs::write(&script, text)?;
         let port = tools::free_port()?;
-        let certificate = Certificate::make(folder.path())?;
-        let arguments = [
-            script,
-            "serve".into(),
-            port.to_string().into(),
-            certificate.certificate.clone(),
-            certificate.key.clone(),
-        ];
-        let mut process = Running::start(folder.path(), &kind.program()?, arguments, &[])?;
+        let certificate = kind
+            .tls()
+            .then(|| Certificate::make(folder.path()))
+            .transpose()?;
+        let mut arguments = vec![script, "serve".into(), port.to_string().into()];
+        if let Some(made) = &certificate {
+            arguments.extend([made.certificate.clone(), made.key.clone()]);
+        }
+        let mut process = Running::start(
+            folder.path(),
+            &kind.program()?,
+            arguments,
+            kind.environment(),
+        )?;
         process.wait_ready("the server listens", Duration::from_secs(30), |process| {
             Ok(process.output()?.contains("listening"))
         })?;
@@ -92,6 +109,12 @@ impl Crowd {
             port,
             certificate,
         })
+    }
+
+    /// Of the server.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     #[must_use]
@@ -109,40 +132,25 @@ impl Crowd {
     /// # Errors
     /// When the clients fail.
     pub fn ask(&self, clients: usize, requests: usize) -> Result<Vec<Exchange>> {
-        let (name, _) = self.kind.script();
-        let child = Command::new(tools::program("setpriv")?)
-            .args(["--pdeathsig", "TERM", "--"])
-            .arg(self.kind.program()?)
-            .arg(self.folder.path().join(name))
-            .args(["ask", &self.port.to_string()])
-            .arg(&self.certificate.certificate)
-            .args([clients.to_string(), requests.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("the clients cannot be started")?;
-        let pid = child.id();
-        let output = child.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "the clients ended with {}",
-            output.status
-        );
-        let exchanges: Vec<_> = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(|line| {
-                let line: Line = serde_json::from_str(line).context("a line of the clients")?;
-                let request = Request::new("GET", &line.path);
-                let exchange = Exchange::new(request, line.status, line.seconds, self.port);
-                Ok(exchange.by(self.kind.service(), pid))
-            })
-            .collect::<Result<_>>()?;
-        let expected = clients * (requests + 1);
-        ensure!(
-            exchanges.len() == expected,
-            "{} of {expected} answers",
-            exchanges.len()
-        );
-        Ok(exchanges)
+        let mut arguments = vec![
+            self.folder.path().join(self.kind.script().0).into(),
+            "ask".into(),
+            self.port.to_string().into(),
+            clients.to_string().into(),
+            requests.to_string().into(),
+        ];
+        if let Some(made) = &self.certificate {
+            arguments.push(made.certificate.clone().into());
+        }
+        let client = Client {
+            folder: self.folder.path(),
+            program: &self.kind.program()?,
+            arguments,
+            environment: self.kind.environment(),
+            service: self.kind.service(),
+            port: self.port,
+            http2: false,
+        };
+        client.ask(&[], clients * (requests + 1))
     }
 }

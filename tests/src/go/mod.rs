@@ -1,15 +1,14 @@
 //! Go's HTTPS server and client, compiled here: net/http over crypto/tls.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::expect::{Exchange, Request, Server};
+use crate::ask::{Ask, Client};
+use crate::expect::{Exchange, Server};
 use crate::process::Running;
 use crate::{Certificate, tools};
 
@@ -17,23 +16,6 @@ const PROGRAM: &str = include_str!("https.go");
 
 /// Compiling net/http for the first time, on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(300);
-
-/// A request of the client: method, path and query, size of its body.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ask {
-    pub method: &'static str,
-    pub path: String,
-    pub body: usize,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    method: String,
-    path: String,
-    status: u16,
-    bytes: u64,
-    seconds: f64,
-}
 
 /// The server. Its paths are in `https.go`.
 #[derive(Debug)]
@@ -132,39 +114,20 @@ impl Go {
     /// # Errors
     /// When the client fails.
     pub fn ask(&self, requests: &[Ask], http2: bool) -> Result<Vec<Exchange>> {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["ask", &self.port.to_string()])
-            .arg(&self.certificate.certificate)
-            .arg(if http2 { "2" } else { "1" })
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start the Go client")?;
-        let pid = child.id();
-        child
-            .stdin
-            .take()
-            .context("its standard input")?
-            .write_all(&serde_json::to_vec(requests)?)?;
-        let output = child.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "the Go client ended with {}",
-            output.status
-        );
-        let exchange = |line: &str| {
-            let report: Report = serde_json::from_str(line).context("a line of the Go client")?;
-            let request = Request::new(&report.method, &report.path);
-            let exchange = Exchange::new(request, report.status, report.seconds, self.port);
-            Ok(Exchange {
-                response_bytes: Some(report.bytes),
-                http2,
-                ..exchange.by("https", pid)
-            })
+        let client = Client {
+            folder: self.folder.path(),
+            program: &self.program,
+            arguments: vec![
+                "ask".into(),
+                self.port.to_string().into(),
+                self.certificate.certificate.clone().into(),
+                if http2 { "2" } else { "1" }.into(),
+            ],
+            environment: &[],
+            service: "https",
+            port: self.port,
+            http2,
         };
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(exchange)
-            .collect()
+        client.ask(requests, requests.len())
     }
 }

@@ -4,4 +4,4 @@ mod nghttp;
 mod node;
 
 pub use nghttp::{Nghttpd, Nghttpx, nghttp};
-pub use node::{Ask, Node};
+pub use node::Node;

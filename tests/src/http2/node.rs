@@ -1,36 +1,17 @@
 //! Node's HTTP/2 server and client. Its TLS goes through memory BIOs, of a library that may be
 //! linked statically.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::expect::{Exchange, Request, Server};
+use crate::ask::{Ask, Client};
+use crate::expect::{Exchange, Server};
 use crate::process::Running;
 use crate::{Certificate, tools};
 
 const SCRIPT: &str = include_str!("node.js");
-
-/// A request of Node's client: method, path and query, size of its body.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ask {
-    pub method: &'static str,
-    pub path: String,
-    pub body: usize,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    method: String,
-    path: String,
-    status: u16,
-    bytes: u64,
-    seconds: f64,
-}
 
 /// The server. Its paths are in `node.js`.
 #[derive(Debug)]
@@ -93,45 +74,23 @@ impl Node {
     /// # Errors
     /// When the client fails.
     pub fn ask(&self, requests: &[Ask]) -> Result<Vec<Exchange>> {
-        let mut command = Command::new(tools::program("node")?);
-        command
-            .arg(self.folder.path().join("node.js"))
-            .args(["ask", &self.port.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        let mut arguments = vec![
+            self.folder.path().join("node.js").into(),
+            "ask".into(),
+            self.port.to_string().into(),
+        ];
         if let Some(made) = &self.certificate {
-            command.arg(&made.certificate);
+            arguments.push(made.certificate.clone().into());
         }
-        let mut child = command.spawn().context("cannot start Node")?;
-        let pid = child.id();
-        // Closed with this statement: the client reads to the end.
-        child
-            .stdin
-            .take()
-            .context("its standard input")?
-            .write_all(&serde_json::to_vec(requests)?)?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "Node ended with {}", output.status);
-        let exchange = |line: &str| {
-            let report: Report = serde_json::from_str(line).context("a line of Node")?;
-            let request = Request::new(&report.method, &report.path);
-            let exchange = Exchange::new(request, report.status, report.seconds, self.port);
-            Ok(Exchange {
-                response_bytes: Some(report.bytes),
-                http2: true,
-                ..exchange.by("node", pid)
-            })
+        let client = Client {
+            folder: self.folder.path(),
+            program: &tools::program("node")?,
+            arguments,
+            environment: &[],
+            service: "node",
+            port: self.port,
+            http2: true,
         };
-        let exchanges: Vec<_> = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(exchange)
-            .collect::<Result<_>>()?;
-        ensure!(
-            exchanges.len() == requests.len(),
-            "{} of {} answers",
-            exchanges.len(),
-            requests.len()
-        );
-        Ok(exchanges)
+        client.ask(requests, requests.len())
     }
 }

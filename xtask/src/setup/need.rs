@@ -155,6 +155,42 @@ pub(crate) const NEEDS: &[Need] = &[
         check: Check::Works("wget", &["--version"]),
     },
     Need {
+        name: "Java",
+        why: "HTTP and HTTPS servers and a client whose TLS cannot be observed",
+        packages: &["default-jdk-headless"],
+        purposes: &[Purpose::Test],
+        // With its compiler: the program is one source file.
+        check: Check::Works(
+            "java",
+            &[
+                "--add-modules",
+                "jdk.compiler,jdk.httpserver,java.net.http",
+                "--version",
+            ],
+        ),
+    },
+    Need {
+        name: "Redis",
+        why: "a server of a protocol that no parser knows",
+        packages: &["redis-server", "redis-tools"],
+        purposes: &[Purpose::Test],
+        check: Check::Works("redis-server", &["--version"]),
+    },
+    Need {
+        name: "nft",
+        why: "translates addresses in a network namespace of a test's own",
+        packages: &["nftables"],
+        purposes: &[Purpose::Test],
+        check: Check::Works("nft", &["--version"]),
+    },
+    Need {
+        name: "ip",
+        why: "makes that network namespace",
+        packages: &["iproute2"],
+        purposes: &[Purpose::Test],
+        check: Check::Works("ip", &["-V"]),
+    },
+    Need {
         name: "tshark",
         why: "reads the packets that recordings are turned into, as Wireshark does",
         packages: &["tshark"],

@@ -8,6 +8,7 @@ mod go;
 mod kernel_tls;
 mod libraries;
 mod memory;
+mod others;
 mod own;
 mod processes;
 mod script;

@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource};
 use wirespan_capture::{
-    Close, ConnectionKey, Data, Direction, End, Layer, Open, Secured, SocketEvent, Source,
+    Close, ConnectionKey, Data, Direction, End, Layer, Open, Process, Secured, SocketEvent, Source,
 };
 
 /// Everything that was reported of one end.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) open: Open,
+    /// Whose it is, as it was described before.
+    pub(crate) process: Option<Arc<Process>>,
     pub(crate) data: Vec<Data>,
     pub(crate) secured: Vec<Secured>,
     pub(crate) ends: Vec<End>,
@@ -61,6 +64,7 @@ pub(crate) struct Bench {
     pub(crate) source: LiveSource,
     pub(crate) report: LiveReport,
     seen: HashMap<ConnectionKey, Seen>,
+    processes: HashMap<u32, Arc<Process>>,
     port: u16,
 }
 
@@ -116,6 +120,7 @@ impl Bench {
             source,
             report,
             seen: HashMap::new(),
+            processes: HashMap::new(),
             port: config.ports.first().copied().unwrap_or_default(),
         }
     }
@@ -163,9 +168,15 @@ impl Bench {
     }
 
     fn take(&mut self, event: SocketEvent) {
+        if let SocketEvent::Process(process) = event {
+            self.processes.insert(process.pid, process);
+            return;
+        }
         let key = event.key();
         if let SocketEvent::Open(open) = event {
+            let process = open.process.and_then(|key| self.processes.get(&key.pid));
             let fresh = Seen {
+                process: process.cloned(),
                 open: *open,
                 data: vec![],
                 secured: vec![],
