@@ -2,6 +2,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::super::library::{TlsFlavour, TlsFunction};
+use super::super::placement;
 use super::*;
 
 /// A Python that does what it is told, line by line, and says when it is done.
@@ -156,6 +157,37 @@ fn a_mapped_library_is_found_once_with_its_functions() {
     let again = scanner.scan();
     assert!(again.added.is_empty() && again.gone.is_empty() && again.refused.is_empty());
     assert_eq!(scanner.counters().libraries, 2);
+}
+
+/// An instruction under single step costs ten times one that the kernel runs itself.
+#[test]
+fn the_nodes_own_openssl_is_probed_where_it_is_cheap() {
+    let path = system_libssl();
+    let crypto = path.to_string_lossy().replace("libssl", "libcrypto");
+    let ssl = library::open_installed(&path).unwrap();
+    let crypto = library::open_installed(Path::new(&crypto)).unwrap();
+    for (library, wanted) in [
+        (
+            &ssl,
+            &[
+                TlsFunction::ReadInner,
+                TlsFunction::WriteInner,
+                TlsFunction::Free,
+            ][..],
+        ),
+        (&crypto, &[TlsFunction::Output]),
+    ] {
+        for function in wanted {
+            let place = library.functions.iter().find(|(name, _)| name == function);
+            let (_, offset) = place.unwrap_or_else(|| panic!("{function:?}: {library:?}"));
+            // Such a place is the first of its kind from itself on.
+            assert_eq!(
+                placement::cheap_entry(&library.file, *offset),
+                Some(*offset),
+                "{function:?}"
+            );
+        }
+    }
 }
 
 #[test]

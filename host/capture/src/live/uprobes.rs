@@ -30,7 +30,7 @@ pub enum UprobeMeans {
     None,
     /// One link for all places of a program in a file.
     Links,
-    /// One perf event for each place.
+    /// One perf event for each place, of some programs at least.
     PerfEvents,
 }
 
@@ -107,6 +107,7 @@ fn data(map: &Map) -> Option<&MapData> {
         Map::Array(data)
         | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
+        | Map::HashOfMaps(data)
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::PerCpuHashMap(data)
@@ -166,7 +167,9 @@ impl Uprobes {
             match loaded.collect::<Result<Vec<_>, String>>() {
                 Ok(programs) => {
                     self.linked.extend(programs);
-                    self.means = UprobeMeans::Links;
+                    if self.means == UprobeMeans::None {
+                        self.means = UprobeMeans::Links;
+                    }
                     return Ok(());
                 }
                 Err(why) => tracing::warn!(why, "attached by perf events, not by links"),
@@ -177,9 +180,7 @@ impl Uprobes {
                 .load()
                 .map_err(|error| reason(&error))?;
         }
-        if self.means == UprobeMeans::None {
-            self.means = UprobeMeans::PerfEvents;
-        }
+        self.means = UprobeMeans::PerfEvents;
         Ok(())
     }
 
