@@ -208,7 +208,7 @@ unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, t
             }
         } else if flags & socket_flag::SECURED != 0 {
             // It has plaintext of another TLS object.
-            life::cut_off(stand, before.sk);
+            life::cut_off_here(stand, before.sk);
             return true;
         } else {
             if flags & socket_flag::ANNOUNCED == 0 {

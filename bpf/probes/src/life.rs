@@ -196,7 +196,11 @@ pub unsafe fn forget(state: *mut Socket, sk: u64) {
         let flags = (*state).flags;
         if flags & socket_flag::ANNOUNCED != 0 {
             let [sent, received] = positions(state, sk);
-            let reason = if flags & socket_flag::GO != 0 && go::is_lacking(state, received) {
+            // The positions are those of the ciphertext: they do not tell what is missing at the end.
+            let lost = (*state).lost[0] | (*state).lost[1] != 0;
+            let reason = if flags & socket_flag::SECURED != 0 && lost
+                || flags & socket_flag::GO != 0 && go::is_lacking(state, received)
+            {
                 close::UNOBSERVED
             } else if flags & socket_flag::RESET != 0 {
                 close::RESET
@@ -222,6 +226,16 @@ pub unsafe fn forget(state: *mut Socket, sk: u64) {
 /// `state` is a value of the map of sockets.
 #[inline(never)]
 pub unsafe fn cut_off(state: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe { cut_off_here(state, sk) };
+}
+
+/// [`cut_off`] for those of whose stack too much is taken.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn cut_off_here(state: *mut Socket, sk: u64) {
     // SAFETY: as the caller promises.
     unsafe {
         if (*state).flags & socket_flag::ANNOUNCED != 0 {

@@ -399,6 +399,11 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         // The thread is in no system call now, so its entry there is free.
         if IN_FLIGHT.insert(thread, &cursor, BPF_ANY.into()).is_err() {
             count(Counter::InFlightFull, 1);
+            if passed.sent {
+                (*state).lost[0] = (*state).lost[0].wrapping_add(bytes);
+            } else {
+                (*state).lost[1] = (*state).lost[1].wrapping_add(bytes);
+            }
             return;
         }
         if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread)
