@@ -98,8 +98,9 @@ impl Frames {
         self.stretches.drain(..passed.saturating_sub(1));
     }
 
-    /// Decompresses some more. `false`: it takes more bytes of the wire.
-    fn produce(&mut self) -> Result<bool, u64> {
+    /// Decompresses some more. `false`: it takes more bytes of the wire. An error says how many bytes
+    /// are lost, and when the last of those passed that they should have come from.
+    fn produce(&mut self) -> Result<bool, (u64, u64)> {
         let position = self.end();
         let Some(frame) = &mut self.frame else {
             return Ok(false);
@@ -114,11 +115,15 @@ impl Frames {
         if outcome == Outcome::Broken || over {
             self.bytes.truncate(before);
             frame.decoder = Decoder::Broken;
-            let lost = std::mem::take(&mut frame.left);
+            let (lost, time) = (std::mem::take(&mut frame.left), frame.ends);
             if last {
                 self.frame = None;
             }
-            return if lost > 0 { Err(lost) } else { Ok(false) };
+            return if lost > 0 {
+                Err((lost, time))
+            } else {
+                Ok(false)
+            };
         }
         frame.left = frame.left.saturating_sub(made);
         if made > 0 {
@@ -253,10 +258,8 @@ impl Mysql {
                     cx.progress(side);
                 }
             }
-            Step::More(to) if self.trust == Trust::Sure => {
-                cx.consumed(side, frames.raw);
-                cx.need_to(side, to);
-            }
+            // Of a frame at most a block waits for more: it is shown again with whatever comes, for
+            // what the other side says meanwhile can have both sides be looked for anew.
             _ => cx.consumed(side, frames.raw),
         }
         if frames.bytes.is_empty() {
@@ -344,8 +347,7 @@ impl Mysql {
             match frames.produce() {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(lost) => {
-                    let time = frames.frame.as_ref().map_or(frames.raw, |frame| frame.ends);
+                Err((lost, time)) => {
                     self.frames_gap(side, frames, lost, time, cx);
                     if self.lane(side.other()).holds {
                         return Step::Hold;
