@@ -12,7 +12,7 @@ use crate::process::{Finished, Running};
 use crate::{Span, process, tools, wait};
 
 /// Loading the probes and compiling the parsers for the first time, on a busy machine.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(180);
 
 /// A span leaves within a fraction of a second of its last byte; the rest is for busy machines.
 const SPANS: Duration = Duration::from_secs(15);
@@ -198,17 +198,24 @@ impl Recorder {
     /// # Errors
     /// When it does not start.
     pub fn watching(ports: &[u16]) -> Result<Self> {
+        let arguments = ports
+            .iter()
+            .flat_map(|port| ["--port".to_owned(), port.to_string()]);
+        Self::run(arguments.collect::<Vec<_>>())
+    }
+
+    /// `wirespan record` with more arguments.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run<S: Into<OsString>>(more: impl IntoIterator<Item = S>) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("wirespan-recorder-")
             .tempdir()?;
         let file = folder.path().join("traffic.wsrec");
         let mut arguments: Vec<OsString> =
             vec!["record".into(), "--output".into(), file.clone().into()];
-        arguments.extend(
-            ports
-                .iter()
-                .flat_map(|port| ["--port".into(), port.to_string().into()]),
-        );
+        arguments.extend(more.into_iter().map(Into::into));
         let mut process = Running::start(folder.path(), &tools::wirespan()?, arguments, &[])?;
         wait_watching(&mut process)?;
         Ok(Self {

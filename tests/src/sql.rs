@@ -301,5 +301,12 @@ fn fault(span: &Span) -> Option<String> {
         ),
     ];
     let (_, wrong) = checks.into_iter().find(|(right, _)| !right)?;
-    Some(format!("{wrong}: {span:?}"))
+    // A span with a text of 64 KiB would hide the others.
+    let shown = format!("{span:?}");
+    let end = shown.floor_char_boundary(8 * SHOWN);
+    Some(format!(
+        "{wrong}: {} {}",
+        Key::of(span).show(),
+        &shown[..end]
+    ))
 }

@@ -11,6 +11,10 @@ use crate::expect::assert_distinct_ids;
 use crate::sql::{self, Session};
 use crate::{Agent, Recorder, Span, agent};
 
+/// Room for all that a client and its server say, at both ends, should nobody get a processor to drain
+/// it: here is asked what is said of the bytes. Rings that are too small are the storm's.
+const SETTINGS: &str = "[capture]\nring_mib = 128\n";
+
 /// `wirespan run --unredacted` beside `wirespan record`.
 #[derive(Debug)]
 pub struct Watch {
@@ -31,12 +35,15 @@ impl Watch {
     /// # Errors
     /// When one does not start.
     pub fn start(ports: &[u16]) -> Result<Self> {
-        let recorder = Recorder::watching(ports)?;
-        let arguments = ports
-            .iter()
-            .flat_map(|port| ["--port".to_owned(), port.to_string()])
-            .chain(["--unredacted".to_owned()]);
-        let agent = Agent::run(arguments.collect::<Vec<_>>())?;
+        let settings = tempfile::Builder::new().suffix(".toml").tempfile()?;
+        std::fs::write(settings.path(), SETTINGS)?;
+        let mut arguments: Vec<OsString> = vec!["--config".into(), settings.path().into()];
+        for port in ports {
+            arguments.extend(["--port".into(), port.to_string().into()]);
+        }
+        let recorder = Recorder::run(arguments.clone())?;
+        arguments.push("--unredacted".into());
+        let agent = Agent::run(arguments)?;
         Ok(Self { agent, recorder })
     }
 
