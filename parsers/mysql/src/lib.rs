@@ -2,10 +2,12 @@
 //! of a prepared statement; a prepare is one only when it fails.
 //!
 //! The server answers strictly in the order of the client's commands, so a connection is two lanes
-//! and one queue: `client` puts in what waits for an answer, `server` takes it out. Rows, columns,
+//! and one queue: `client` puts in what waits for an answer, `server` takes it out, `answer` reads what
+//! it says and `outcome` tells it. Rows, columns,
 //! files and passwords are stepped over by their length. Where bytes were missed, `loss` finds the
 //! packets of both sides again before anything is said of them.
 
+mod answer;
 mod attributes;
 mod client;
 mod connection;
@@ -19,6 +21,7 @@ mod limits;
 mod login;
 mod loss;
 mod namespace;
+mod outcome;
 mod queue;
 mod recognise;
 mod server;

@@ -7,7 +7,7 @@ use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
 use crate::connection::{Mysql, Phase, system};
 use crate::emit;
 use crate::exchange::{Answer, Kind, Pending};
-use crate::server::{executed, flag_unknown};
+use crate::outcome::{executed, flag_unknown};
 use crate::view::View;
 
 impl Mysql {
