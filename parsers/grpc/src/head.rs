@@ -180,6 +180,7 @@ impl Head {
 }
 
 impl Sink for Head {
+    #[inline(always)]
     fn field(&mut self, field: Field<'_>) {
         let Field { name, value, .. } = field;
         self.fields = self.fields.saturating_add(1);
