@@ -9,6 +9,7 @@ use crate::batch::has_work;
 use crate::bindings::{Cause, EventKind};
 use crate::connection::{Connection, Control, State};
 use crate::ledger::Fate;
+use crate::resting::Place;
 use crate::side::{Content, Segment, Side};
 use crate::worker::{Slot, Worker, connection_mut, depart};
 
@@ -102,7 +103,7 @@ impl Worker {
         let Some(place) = self.slots.get_mut(slot as usize) else {
             return;
         };
-        place.connection = Some(Connection::new(
+        place.place = Place::new(Connection::new(
             info,
             positions,
             mid_stream,

@@ -27,6 +27,7 @@ mod pool;
 mod recognise;
 mod recover;
 mod requests;
+mod resting;
 #[expect(unreachable_pub, reason = "generated code makes it public again")]
 mod row;
 mod side;

@@ -251,7 +251,7 @@ impl Worker {
         let Some(connection) = self
             .slots
             .get(slot as usize)
-            .and_then(|place| place.connection.as_ref())
+            .and_then(|slot| slot.place.awake())
         else {
             return true;
         };

@@ -219,10 +219,8 @@ impl Worker {
         }
         let slots = &self.slots;
         self.due.retain(|Reverse((time, slot, id))| {
-            let connection = slots
-                .get(*slot as usize)
-                .and_then(|place| place.connection.as_ref());
-            connection.is_some_and(|c| c.info.id == *id && c.wake == Some(*time))
+            let slot = slots.get(*slot as usize);
+            slot.is_some_and(|slot| slot.place.waits_until(*id, *time))
         });
     }
 }

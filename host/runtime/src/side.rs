@@ -326,6 +326,17 @@ impl Side {
         self.fresh = !self.segments.is_empty();
     }
 
+    /// Whether there is no more to it than where it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.placed
+            && self.floor == self.end
+            && self.segments.is_empty()
+            && self.skip_from.is_none()
+            && !self.fresh
+            && !self.progress
+            && (self.need, self.hold, self.fruitless) == (0, 0, 0)
+    }
+
     pub(crate) fn ready(&self) -> bool {
         self.fresh && (self.need <= self.end || self.ended) && (self.hold <= self.end || self.ended)
     }

@@ -67,7 +67,7 @@ impl Worker {
         let Some(place) = self.slots.get_mut(slot as usize) else {
             return;
         };
-        let Some(connection) = &mut place.connection else {
+        let Some(connection) = place.place.wake() else {
             return;
         };
         let State::Taken(mut taken) = connection.state else {

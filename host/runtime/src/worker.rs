@@ -21,12 +21,13 @@ use crate::limits::Limits;
 use crate::output::Output;
 use crate::parsers::Parsers;
 use crate::pool::Pool;
+use crate::resting::{Place, Round};
 
 /// A place for a connection. Each number that a guest knows one by is used once.
 #[derive(Default)]
 pub(crate) struct Slot {
     pub(crate) uses: u32,
-    pub(crate) connection: Option<Connection>,
+    pub(crate) place: Place,
 }
 
 /// Buffers of recognition.
@@ -46,6 +47,7 @@ pub struct Worker {
     pub(crate) counters: Arc<RuntimeCounters>,
     pub(crate) pools: Vec<Pool>,
     pub(crate) slots: Vec<Slot>,
+    rounds: Round,
     pub(crate) free: Vec<u32>,
     pub(crate) ids: FxHashMap<u64, u32>,
     pub(crate) dirty: Vec<u32>,
@@ -100,6 +102,7 @@ impl Worker {
             limits,
             counters,
             slots: Vec::new(),
+            rounds: Round::default(),
             free: Vec::new(),
             ids: FxHashMap::default(),
             dirty: Vec::new(),
@@ -123,6 +126,13 @@ impl Worker {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Connections of which less is kept, as they have been silent for a while.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        let resting = |slot: &&Slot| matches!(slot.place, Place::Resting(_));
+        self.slots.iter().filter(resting).count()
     }
 
     /// Bytes kept for parsers that have not consumed them.
@@ -152,6 +162,8 @@ impl Worker {
     /// Hands everything over that waits, and adds what came of it to `out`.
     pub fn run(&mut self, out: &mut Output) {
         self.pump();
+        let places = self.slots.iter_mut().map(|slot| &mut slot.place);
+        self.rounds.go_on(self.now, places);
         self.counters.bytes(&self.ledger.since(&self.counted));
         self.counted = self.ledger;
         out.spans.append(&mut self.output.spans);
@@ -195,7 +207,7 @@ impl Worker {
         let Some(place) = self.slots.get_mut(slot as usize) else {
             return;
         };
-        let Some(connection) = place.connection.take() else {
+        let Some(connection) = std::mem::take(&mut place.place).into_connection() else {
             return;
         };
         self.retained = self.retained.saturating_sub(connection.accounted);
@@ -220,8 +232,8 @@ impl Worker {
             && time <= self.now
         {
             self.due.pop();
-            let connection = connection_mut(&mut self.slots, slot);
-            if connection.is_some_and(|c| c.info.id == id && c.wake == Some(time)) {
+            let place = self.slots.get(slot as usize).map(|slot| &slot.place);
+            if place.is_some_and(|place| place.waits_until(id, time)) {
                 self.ring(slot, time);
             }
         }
@@ -269,7 +281,7 @@ impl Worker {
 }
 
 pub(crate) fn connection_mut(slots: &mut [Slot], slot: u32) -> Option<&mut Connection> {
-    slots.get_mut(slot as usize)?.connection.as_mut()
+    slots.get_mut(slot as usize)?.place.wake()
 }
 
 pub(crate) fn depart(pools: &mut [Pool], taken: Taken) {

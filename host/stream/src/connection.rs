@@ -9,6 +9,7 @@ use crate::event::{
 };
 use crate::half::{Emit, Half};
 use crate::limits::{Limits, nanos};
+use crate::resting::Resting;
 
 /// Both directions of one layer.
 #[derive(Debug)]
@@ -128,6 +129,42 @@ impl Connection {
             last_event: time,
             used: 0,
             deadline: None,
+        }
+    }
+
+    /// What is to be kept of it while it waits for nothing; `None` where there is more.
+    pub(crate) fn rest(&self) -> Option<Resting> {
+        let plain = matches!(self.stage, Stage::Flowing)
+            && self.waiting.is_none()
+            && self.closing.is_none()
+            && self.deadline.is_none();
+        if !plain {
+            return None;
+        }
+        Some(Resting {
+            info: Arc::clone(&self.info),
+            layer: self.layer,
+            halves: [self.halves.sent.rest()?, self.halves.received.rest()?],
+            last_event: self.last_event,
+            used: self.used,
+        })
+    }
+
+    pub(crate) fn resumed(resting: &Resting) -> Self {
+        let [sent, received] = resting.halves;
+        Self {
+            layer: resting.layer,
+            halves: Halves {
+                sent: Half::resumed(Direction::Sent, sent),
+                received: Half::resumed(Direction::Received, received),
+            },
+            used: resting.used,
+            ..Self::new(
+                Arc::clone(&resting.info),
+                Stage::Flowing,
+                [None, None],
+                resting.last_event,
+            )
         }
     }
 

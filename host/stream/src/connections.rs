@@ -10,7 +10,8 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::event::{ConnectionInfo, ConnectionKey, GapCause, Nanos, StreamClose, StreamEvent};
 use crate::half::Emit;
-use crate::limits::{CLOSED_KEYS, FORGOTTEN, Limits, NAMES, nanos};
+use crate::limits::{CLOSED_KEYS, FORGOTTEN, Limits, NAMES, REST_AFTER, REST_INTERVAL, nanos};
+use crate::resting::Entry;
 
 /// Of a full table, this part is forgotten at once: finding the least recently used costs a scan.
 const EVICTED_PART: usize = 16;
@@ -26,7 +27,7 @@ const EVICTED_PART: usize = 16;
 pub struct Connections {
     limits: Limits,
     // The kernel's addresses are keys that nobody outside can choose: no need for a keyed hash.
-    table: FxHashMap<ConnectionKey, Connection>,
+    table: FxHashMap<ConnectionKey, Entry>,
     /// Connections that wait for something, by the time at which they stop waiting.
     deadlines: BTreeSet<(Nanos, ConnectionKey)>,
     processes: HashMap<ProcessKey, (Arc<Process>, u64)>,
@@ -41,6 +42,7 @@ pub struct Connections {
     next_id: u64,
     uses: u64,
     last_sweep: Nanos,
+    last_rest: Nanos,
 }
 
 impl Connections {
@@ -140,22 +142,26 @@ impl Connections {
         let idle = nanos(self.limits.idle);
         if watermark.saturating_sub(self.last_sweep) >= idle / 16 {
             self.last_sweep = watermark;
-            let idle_since =
-                |connection: &Connection| watermark.saturating_sub(connection.last_event);
             let keys = self
                 .table
                 .iter()
-                .filter(|(_, connection)| idle_since(connection) >= idle);
+                .filter(|(_, entry)| watermark.saturating_sub(entry.last_event()) >= idle);
             let keys: Vec<ConnectionKey> = keys.map(|(key, _)| *key).collect();
             self.evict(keys, watermark, out);
+        }
+        if watermark.saturating_sub(self.last_rest) >= nanos(REST_INTERVAL) {
+            self.last_rest = watermark;
+            let since = watermark.saturating_sub(nanos(REST_AFTER));
+            self.table.values_mut().for_each(|entry| entry.rest(since));
         }
     }
 
     /// The capture is over: hands on everything, and closes every connection as cut off.
     pub fn finish(&mut self, time: Nanos, out: &mut Vec<StreamEvent>) {
-        let mut rest: Vec<Connection> = std::mem::take(&mut self.table).into_values().collect();
-        rest.sort_by_key(|connection| connection.info.id);
-        for mut connection in rest {
+        let mut rest: Vec<Entry> = std::mem::take(&mut self.table).into_values().collect();
+        rest.sort_by_key(|entry| entry.info().id);
+        for entry in rest {
+            let mut connection = entry.into_connection();
             let mut emit = Emit {
                 id: connection.info.id,
                 out,
@@ -214,7 +220,7 @@ impl Connections {
         let known = self
             .table
             .get(&open.key)
-            .map(|connection| (connection.is_unopened(), connection.info.id));
+            .map(|entry| (entry.is_unopened(), entry.info().id));
         let id = match known {
             // Announced twice.
             Some((false, _)) => return,
@@ -249,7 +255,7 @@ impl Connections {
         };
         let mut connection = Connection::opened(info, open, &mut emit);
         connection.used = self.uses;
-        self.table.insert(open.key, connection);
+        self.table.insert(open.key, Entry::new(connection));
     }
 
     fn take_id(&mut self) -> u64 {
@@ -285,7 +291,7 @@ impl Connections {
             None => Connection::unopened(id, key, time),
         };
         connection.used = self.uses;
-        self.table.insert(key, connection);
+        self.table.insert(key, Entry::new(connection));
         true
     }
 
@@ -296,7 +302,7 @@ impl Connections {
         let mut ages: Vec<(u64, ConnectionKey)> = self
             .table
             .iter()
-            .map(|(key, connection)| (connection.used, *key))
+            .map(|(key, entry)| (entry.used(), *key))
             .collect();
         ages.sort_unstable();
         let part = ages.len().div_ceil(EVICTED_PART);
@@ -309,9 +315,10 @@ impl Connections {
 
     fn evict(&mut self, keys: Vec<ConnectionKey>, now: Nanos, out: &mut Vec<StreamEvent>) {
         for key in keys {
-            let Some(mut connection) = self.table.remove(&key) else {
+            let Some(entry) = self.table.remove(&key) else {
                 continue;
             };
+            let mut connection = entry.into_connection();
             if let Some(deadline) = connection.deadline {
                 self.deadlines.remove(&(deadline, key));
             }
@@ -357,9 +364,10 @@ impl Connections {
         out: &mut Vec<StreamEvent>,
         act: impl FnOnce(&mut Connection, &mut Emit<'_>) -> bool,
     ) {
-        let Some(connection) = self.table.get_mut(&key) else {
+        let Some(entry) = self.table.get_mut(&key) else {
             return;
         };
+        let connection = entry.wake();
         connection.used = self.uses;
         connection.last_event = connection.last_event.max(time);
         let mut emit = Emit {
@@ -384,10 +392,11 @@ impl Connections {
 
     /// Gives up what `key` was waiting for.
     fn settle(&mut self, key: ConnectionKey, watermark: Nanos, out: &mut Vec<StreamEvent>) {
-        let Some(connection) = self.table.get_mut(&key) else {
+        let Some(entry) = self.table.get_mut(&key) else {
             self.deadlines.pop_first();
             return;
         };
+        let connection = entry.wake();
         let mut emit = Emit {
             id: connection.info.id,
             out,
@@ -399,9 +408,10 @@ impl Connections {
 
     /// Puts the connection where its state belongs: into the queue, out of it, or out of the table.
     fn requeue(&mut self, key: ConnectionKey, over: bool) {
-        let Some(connection) = self.table.get_mut(&key) else {
+        let Some(entry) = self.table.get_mut(&key) else {
             return;
         };
+        let connection = entry.wake();
         let deadline = if over {
             None
         } else {

@@ -26,6 +26,14 @@ struct PendingEnd {
     time: Nanos,
 }
 
+/// A half that has handed on everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RestingHalf {
+    next: u64,
+    last_time: Nanos,
+    ended: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Half {
     direction: Direction,
@@ -56,6 +64,28 @@ impl Half {
             proof: None,
             end: None,
             ended: false,
+        }
+    }
+
+    /// What is to be kept of a half that waits for nothing; `None` where there is more.
+    pub(crate) fn rest(&self) -> Option<RestingHalf> {
+        let plain = self.held.is_empty()
+            && !self.packets
+            && self.confirmed.is_none()
+            && self.proof.is_none()
+            && self.end.is_none();
+        plain.then_some(RestingHalf {
+            next: self.next?,
+            last_time: self.last_time,
+            ended: self.ended,
+        })
+    }
+
+    pub(crate) fn resumed(direction: Direction, resting: RestingHalf) -> Self {
+        Self {
+            last_time: resting.last_time,
+            ended: resting.ended,
+            ..Self::new(direction, Some(resting.next))
         }
     }
 

@@ -21,6 +21,7 @@ pub mod event;
 mod half;
 mod held;
 pub mod limits;
+mod resting;
 
 pub use connections::Connections;
 pub use counters::{Counters, GapBytes};

@@ -877,3 +877,45 @@ fn a_direction_of_unknown_position_that_had_to_wait_begins_with_what_waited() {
         assert_eq!(table.stream(Direction::Sent), "answer");
     }
 }
+
+#[test]
+fn a_connection_that_was_at_rest_goes_on_as_if_it_had_not_been() {
+    const LONG: Nanos = 10_000 * MILLISECOND;
+    let end = SocketEvent::End(End {
+        key: KEY,
+        direction: Direction::Received,
+        position: Some(13),
+        time: 8 * LONG,
+    });
+    let close = SocketEvent::Close(Close {
+        key: KEY,
+        time: 9 * LONG,
+        reason: CloseReason::Finished,
+        positions: [Some(9), Some(13)],
+    });
+    let events = [
+        open(),
+        data(Direction::Received, 0, b"one", LONG),
+        data(Direction::Sent, 0, b"two", 2 * LONG),
+        data(Direction::Received, 3, b"three", 3 * LONG),
+        // Three bytes are missing in between.
+        data(Direction::Sent, 6, b"six", 4 * LONG),
+        data(Direction::Received, 8, b"eight", 5 * LONG),
+        end,
+        data(Direction::Received, 13, b"stray", 8 * LONG + 1),
+        close,
+    ];
+    let run = |rests: bool| {
+        let (mut connections, mut out) = (Connections::default(), Vec::new());
+        for (event, time) in events.iter().zip((0..).map(|turn| turn * LONG)) {
+            connections.push(event.clone(), &mut out);
+            // Patience is over in both; time to rest only in one.
+            let until = if rests { LONG } else { 20 * MILLISECOND };
+            connections.tick(time + until / 2, &mut out);
+            connections.tick(time + until - 1, &mut out);
+        }
+        assert!(connections.is_empty());
+        (format!("{out:?}"), format!("{:?}", connections.counters()))
+    };
+    assert_eq!(run(true), run(false));
+}

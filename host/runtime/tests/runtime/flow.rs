@@ -173,6 +173,35 @@ fn a_timer_fires_when_nothing_else_happens() {
 }
 
 #[test]
+fn a_connection_that_was_at_rest_goes_on_as_if_it_had_not_been() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut bench = Bench::new();
+    bench.open(1, 100);
+    bench.client(1, 110, b"one");
+    bench.server(1, 120, b"two");
+    bench.run();
+    bench.open(2, 130);
+    bench.client(2, 140, b"Never");
+    bench.run();
+    for turn in 1..=10 {
+        bench.worker.advance(turn * SECOND);
+        assert_eq!(bench.run(), []);
+    }
+    assert_eq!(bench.worker.resting(), 1, "what is not consumed is awake");
+    bench.client(1, 20 * SECOND, b"three");
+    assert_eq!(data(&bench.run()), [(1, "three")]);
+    assert_eq!(bench.worker.resting(), 0);
+    for turn in 21..=30 {
+        bench.worker.advance(turn * SECOND);
+        bench.run();
+    }
+    assert_eq!(bench.worker.resting(), 1);
+    bench.close(1, 40 * SECOND);
+    assert_eq!(bench.run(), [(1, "test".into(), CLOSE)]);
+    assert_eq!(bench.worker.connections(), 1);
+}
+
+#[test]
 fn a_connection_that_its_parser_ignores_only_ends() {
     let mut bench = Bench::new();
     bench.open(1, 100);
