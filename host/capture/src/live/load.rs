@@ -77,6 +77,17 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     let tracefs = Tracefs::find_or_mount()?;
     let found = Offsets::load(None, Some(&tracefs))?;
     let offsets = offsets(&found);
+    if offsets.fdt_fd != offsets.fdt_max_fds.saturating_add(8) {
+        return Err(CaptureError::Kernel {
+            what: "files of this kernel cannot be looked up".to_owned(),
+            reason: format!(
+                "of `struct fdtable`, `max_fds` is at {} and `fd` at {}: they are read as neighbours",
+                offsets.fdt_max_fds, offsets.fdt_fd
+            ),
+            remedy: "report the kernel's version: no kernel is known that has them apart"
+                .to_owned(),
+        });
+    }
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (count, bytes) = ring_sizes(config, cpus);
     let settings = settings(config, count);
