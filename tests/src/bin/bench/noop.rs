@@ -33,6 +33,9 @@ const FUNCTIONS: [&str; 2] = ["SSL_read", "SSL_write"];
 /// bpftrace compiles and attaches within this on a busy machine.
 const READY: Duration = Duration::from_secs(60);
 
+/// The kernel lets go of one probe after the other, each time when every CPU has been idle or switched.
+const DETACHED: Duration = Duration::from_secs(180);
+
 /// Held as long as the probes are to be there.
 pub(crate) struct Noop {
     process: Running,
@@ -75,7 +78,8 @@ impl Noop {
     }
 
     pub(crate) fn detach(self) -> Result<()> {
-        self.process.stop(Signal::INT)?;
+        self.process.signal(Signal::INT)?;
+        self.process.finish(DETACHED)?;
         Ok(())
     }
 }
