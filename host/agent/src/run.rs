@@ -19,6 +19,10 @@ use crate::feeder::{Batch, Feeder};
 use crate::filter::Filter;
 use crate::lane::Lane;
 
+/// Room for so many events stays from one drain to the next; what a burst has needed beyond it is given
+/// back.
+const KEPT_EVENTS: usize = 8 * 1024;
+
 /// How long the capture thread waits for events before it looks around, and tells the workers how late
 /// it is: what they wait for after the last event is over within this.
 const POLL_LIMIT: Duration = Duration::from_millis(20);
@@ -167,6 +171,9 @@ impl Capture {
                 0
             };
             self.spread(&mut events, filter);
+            if events.capacity() > KEPT_EVENTS {
+                events.shrink_to(KEPT_EVENTS);
+            }
             let watermark = source.watermark();
             for feeder in &mut self.feeders {
                 if !feeder.flush(watermark) {

@@ -28,6 +28,10 @@ const MAX_DESCRIBED: usize = 2 * 1024;
 /// rings that they come from hold less.
 const MAX_PENDING: usize = 256 * 1024;
 
+/// Room for so many stays from one drain to the next, some 1 MiB. What a burst, or a moment without a CPU,
+/// has needed beyond it is given back.
+const KEPT_PENDING: usize = 8 * 1024;
+
 /// Connections that are open, as far as is known: four times as many as the kernel side keeps by
 /// default. Beyond it the one that was silent for longest is forgotten; what it says later is counted
 /// as stale.
@@ -327,6 +331,9 @@ impl Decoder {
             } else {
                 add(&self.counters.stale, 1);
             }
+        }
+        if self.pending.capacity() > KEPT_PENDING {
+            self.pending.shrink_to(KEPT_PENDING);
         }
     }
 
