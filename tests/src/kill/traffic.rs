@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 
-use crate::curl::Curl;
 use crate::ask::Ask;
+use crate::curl::Curl;
 use crate::go::Go;
 use crate::nginx::Nginx;
 use crate::python::TlsClient;
