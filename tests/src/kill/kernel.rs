@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use aya::programs::links::LinkType;
 use aya::programs::{loaded_links, loaded_programs};
+
+/// `BPF_PROG_TYPE_KPROBE`, which uprobes have too, and `BPF_PROG_TYPE_TRACEPOINT`.
+const PROGRAM_TYPES: [u32; 2] = [2, 5];
 
 /// Lists of probes that have names.
 const EVENT_LISTS: [&str; 2] = ["uprobe_events", "kprobe_events"];
@@ -52,14 +56,23 @@ impl Kernel {
     }
 }
 
+/// Of the kinds that an agent has: others, such as those of control groups, need nobody who holds them.
 fn loaded() -> Numbers {
     // What goes away while it is listed is gone.
     Numbers {
         programs: loaded_programs()
             .flatten()
+            .filter(|program| PROGRAM_TYPES.contains(&(program.program_type() as u32)))
             .map(|program| program.id())
             .collect(),
-        links: loaded_links().flatten().map(|link| link.id()).collect(),
+        links: loaded_links()
+            .flatten()
+            .filter(|link| {
+                let kind = link.link_type();
+                matches!(kind, Ok(LinkType::PerfEvent | LinkType::UProbeMulti))
+            })
+            .map(|link| link.id())
+            .collect(),
     }
 }
 
