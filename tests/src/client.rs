@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::expect::{Exchange, Request};
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// An answer may have to wait for an agent to start.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// One connection, kept open until this is dropped. The client is this process.
 #[derive(Debug)]

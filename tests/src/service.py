@@ -1,6 +1,7 @@
 """A small HTTP/1.1 service on one port, plain or TLS: what an ordinary Python program looks like."""
 
 import json
+import os
 import ssl
 import sys
 import time
@@ -53,6 +54,13 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, json.dumps({"item": parts[1]}).encode())
         elif parts[0] == "slow":
             time.sleep(int(query.get("ms", ["20"])[0]) / 1000)
+            self.answer(200, b"{}")
+        elif parts[0] == "until":
+            # Says that the request is here, and answers when that file is.
+            gate = query["file"][0]
+            open(gate + ".asked", "w").close()
+            while not os.path.exists(gate):
+                time.sleep(0.01)
             self.answer(200, b"{}")
         elif parts[0] == "chunked":
             self.answer_chunked(int(query.get("n", ["5"])[0]))

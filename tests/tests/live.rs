@@ -9,7 +9,7 @@ use wirespan_tests::expect::{Server, assert_distinct_ids};
 use wirespan_tests::nginx::Options;
 use wirespan_tests::python::TlsClient;
 use wirespan_tests::{
-    Agent, Certificate, Exchange, Nginx, Python, Span, agent, assert_exactly, process, tools,
+    Agent, Certificate, Exchange, Nginx, Python, Span, agent, assert_exactly, process, tools, wait,
 };
 
 /// Stops the agent when each exchange should have its two spans, and checks that it does.
@@ -208,15 +208,15 @@ fn an_exchange_cut_by_the_start_of_the_agent_is_told_as_such() -> Result<()> {
     let _alone = tools::exclusive();
     let python = Python::plain()?;
     let mut connection = Connection::open(python.port)?;
-    let slow = std::thread::spawn(move || connection.get("/slow?ms=6000").map(|_| connection));
-    std::thread::sleep(Duration::from_millis(200));
+    let gate = python.folder().join("gate");
+    let asked = gate.with_extension("asked");
+    let target = format!("/until?file={}", gate.display());
+    let slow = std::thread::spawn(move || connection.get(&target).map(|_| connection));
+    let limit = Duration::from_secs(20);
+    wait::until("the request", limit, || Ok(asked.exists().then_some(())))?;
     let agent = Agent::watching(&[python.port])?;
-    let still_waiting = !slow.is_finished();
+    std::fs::write(&gate, "")?;
     let mut connection = slow.join().expect("the client does not panic")?;
-    assert!(
-        still_waiting,
-        "the agent took longer to start than the answer that was to be cut"
-    );
     let exchanges = [
         connection.get("/items/1?after")?,
         connection.get("/items/2?after")?,
