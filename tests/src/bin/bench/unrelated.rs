@@ -14,10 +14,13 @@ use crate::report::{Figure, Report};
 /// Calls of one kind between two looks at the clock.
 const CALLS: u32 = 300_000;
 
+/// Makes so many calls, and says how many nanoseconds each took.
+type Kind = fn(u32) -> Result<f64>;
+
 pub(crate) fn measure() -> Result<Report> {
     let short = crate::short();
     let (rounds, calls) = if short { (1, CALLS / 10) } else { (10, CALLS) };
-    let kinds: [(&str, fn(u32) -> Result<f64>); 2] = [("read", reads), ("write", writes)];
+    let kinds: [(&str, Kind); 2] = [("read", reads), ("write", writes)];
     for (_, kind) in kinds {
         kind(calls)?; // Warms caches.
     }
