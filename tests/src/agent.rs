@@ -17,8 +17,21 @@ const READY: Duration = Duration::from_secs(180);
 /// A span leaves within a fraction of a second of its last byte; the rest is for busy machines.
 const SPANS: Duration = Duration::from_secs(15);
 
-/// A call that is in flight has passed bytes that are in no book yet.
-const BOOKS: Duration = Duration::from_secs(10);
+/// A call that is in flight has passed bytes that are in no book yet, and plaintext waits for its socket for
+/// ten seconds.
+const BOOKS: Duration = Duration::from_secs(30);
+
+/// Bytes that the books lack, once no call is in flight: none, whatever else goes on.
+const MISSING: [&str; 2] = [
+    "wirespan_capture_kernel_unaccounted_bytes",
+    "wirespan_conservation_difference",
+];
+
+/// Bytes on their way from the kernel to the parsers: none, once all is quiet.
+const UNDER_WAY: [&str; 2] = [
+    "wirespan_capture_waiting_bytes",
+    "wirespan_queue_waiting_bytes",
+];
 
 /// After the last expected span: time for one that nobody expects to show itself.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -29,6 +42,8 @@ pub struct Agent {
     process: Running,
     folder: TempDir,
     metrics_port: u16,
+    /// It watches some ports, and nobody uses those but the test.
+    only_ports: bool,
 }
 
 /// What an agent has left behind.
@@ -97,12 +112,14 @@ impl Agent {
             .map(Into::into)
             .to_vec();
         all.extend(arguments.into_iter().map(Into::into));
+        let only_ports = all.iter().any(|argument| argument == "--port");
         let mut process = Running::start(folder.path(), &tools::wirespan()?, all, &[])?;
         wait_watching(&mut process)?;
         Ok(Self {
             process,
             folder,
             metrics_port,
+            only_ports,
         })
     }
 
@@ -146,16 +163,24 @@ impl Agent {
         Ok(Stopped { metrics, ..stopped })
     }
 
-    /// Every byte that passed, as the kernel side counts them, is in one of its books.
+    /// Every byte that passed is in one of the books, from the kernel side to the parsers, and each book
+    /// agrees with the next.
     ///
     /// # Errors
     /// When bytes are unaccounted for once nothing is in flight any more.
     pub fn assert_books(&self) -> Result<()> {
-        wait::until("every byte is accounted for", BOOKS, || {
+        let mut last = Vec::new();
+        let balanced = wait::until("every byte is accounted for", BOOKS, || {
             let metrics = metrics(self.metrics_port)?;
-            let missing = metric(&metrics, "wirespan_capture_kernel_unaccounted_bytes")?;
-            Ok((missing == 0.0).then_some(()))
-        })
+            last.clear();
+            // An agent that watches everything sees whoever asks it, too.
+            let others = if self.only_ports { &UNDER_WAY[..] } else { &[] };
+            for name in MISSING.iter().chain(others) {
+                last.push((*name, metric(&metrics, name)?));
+            }
+            Ok(last.iter().all(|(_, bytes)| *bytes == 0.0).then_some(()))
+        });
+        balanced.with_context(|| format!("left over: {last:?}"))
     }
 
     /// # Errors

@@ -34,7 +34,9 @@ pub struct Offsets {
     pub skc_daddr: u32,
     pub skc_rcv_saddr: u32,
     pub skc_dport: u32,
-    pub skc_num: u32,
+    /// The port of this end, in network order. Not `skc_num`: TCP gives that back when it leaves the
+    /// connection, while what was received may still be read.
+    pub inet_sport: u32,
     pub skc_v6_daddr: u32,
     pub skc_v6_rcv_saddr: u32,
     pub skc_net: u32,
@@ -83,7 +85,9 @@ pub struct Settings {
     /// Only processes in `FILTER_TGIDS`, ports in `FILTER_PORTS`, control groups not in
     /// `FILTER_CGROUPS`: bits of [`filter`].
     pub filter: u32,
-    pub reserved: u32,
+    /// Further bytes of an undecided connection, both sides together, that are copied while the ring is
+    /// not half full.
+    pub unknown_more_bytes: u32,
 }
 
 /// Bits of [`Settings::filter`].
@@ -101,6 +105,11 @@ pub const DEFAULT_CALL_BYTES: u32 = 1024 * 1024;
 /// Bytes of each side of an undecided connection: enough for a parser to recognise itself, and for
 /// what piles up until its verdict is back.
 pub const DEFAULT_UNKNOWN_BYTES: u32 = 64 * 1024;
+/// Bytes of an undecided connection beyond those, which take no room that others might need: an upload
+/// can have begun and be over before a busy node has let the host look at its first byte. What comes
+/// between two looks is bounded by the rings; this bounds what a connection can cost on which no verdict
+/// comes at all.
+pub const DEFAULT_UNKNOWN_MORE_BYTES: u32 = 16 * 1024 * 1024;
 /// Rings at most.
 pub const MAX_RINGS: usize = 64;
 /// Value of `TLS_SINCE` while probes are being attached to a TLS library. 0: to none so far.
@@ -139,7 +148,7 @@ impl Default for Settings {
             unknown_bytes: DEFAULT_UNKNOWN_BYTES,
             copy_all: 0,
             filter: 0,
-            reserved: 0,
+            unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
         }
     }
 }

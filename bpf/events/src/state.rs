@@ -1,7 +1,7 @@
 //! Values of maps that both sides touch.
 
 /// Size of what the kernel side knows of a socket: value of the map `SOCKETS`.
-pub const SOCKET_BYTES: usize = 168;
+pub const SOCKET_BYTES: usize = 176;
 
 /// What the host decided about a connection; value of the map `VERDICTS`, keyed by `sk`.
 #[repr(C)]
@@ -14,7 +14,7 @@ pub struct Verdict {
     /// See [`verdict`].
     pub kind: u32,
     /// The [`layer`](crate::layer) it is about: what holds of the ciphertext says nothing of the
-    /// plaintext.
+    /// plaintext. Or [`verdict::EVERY_LAYER`].
     pub layer: u32,
 }
 
@@ -26,6 +26,8 @@ pub mod verdict {
     pub const WANTED: u32 = 1;
     /// Copy nothing, keep counting.
     pub const IGNORED: u32 = 2;
+    /// Of [`Verdict::layer`](super::Verdict::layer).
+    pub const EVERY_LAYER: u32 = u32::MAX;
 }
 
 const _: () = assert!(size_of::<Verdict>() == 32);

@@ -287,6 +287,7 @@ unsafe fn announce(
         }
         (*state).flags |= socket_flag::SECURED;
         (*state).budget = [setting!(unknown_bytes); 2];
+        (*state).more = setting!(unknown_more_bytes);
         (*state).turns = 0;
         (*state).unwanted = [0; 2];
         true

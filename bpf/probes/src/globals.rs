@@ -2,7 +2,9 @@
 
 use core::ptr::read_volatile;
 
-use wirespan_events::config::{AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES, control};
+use wirespan_events::config::{
+    AGENTS, DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES, DEFAULT_UNKNOWN_MORE_BYTES, control,
+};
 use wirespan_events::{Offsets, Settings};
 
 use crate::maps::CONTROL;
@@ -35,7 +37,7 @@ pub static OFFSETS: Offsets = Offsets {
     skc_daddr: 0,
     skc_rcv_saddr: 0,
     skc_dport: 0,
-    skc_num: 0,
+    inet_sport: 0,
     skc_v6_daddr: 0,
     skc_v6_rcv_saddr: 0,
     skc_net: 0,
@@ -71,7 +73,7 @@ pub static SETTINGS: Settings = Settings {
     unknown_bytes: DEFAULT_UNKNOWN_BYTES,
     copy_all: 0,
     filter: 0,
-    reserved: 0,
+    unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
 };
 
 /// Reads one offset.

@@ -24,16 +24,16 @@ pub unsafe fn start<const MESSAGES: bool>(
     // SAFETY: as the caller promises.
     unsafe {
         count(Counter::PassedBytes, (*call).left);
-        if !allow(call, state) {
+        let Some(ring) = report::ring() else {
+            return false;
+        };
+        if !allow(call, state, ring) {
             return false;
         }
         describe::<MESSAGES>(call, result);
         let (entry, exit) = ((*call).entry, (*call).exit);
         let (direction, layer) = ((*call).direction, (*call).layer);
         report::passed_over(state, (*call).sk, direction, layer, entry, exit);
-        let Some(ring) = report::ring() else {
-            return false;
-        };
         if go_on::<MESSAGES>(call, state, ring) {
             return true;
         }
@@ -61,11 +61,16 @@ pub unsafe fn go_on<const MESSAGES: bool>(
         let budget = (*call).budget;
         let more = copy::copy::<MESSAGES>(call, ring);
         let copied = budget.wrapping_sub((*call).budget);
-        if (*call).direction == SENT {
-            (*state).budget[0] = (*state).budget[0].saturating_sub(copied);
+        let beyond = if (*call).direction == SENT {
+            let left = (*state).budget[0];
+            (*state).budget[0] = left.saturating_sub(copied);
+            copied.saturating_sub(left)
         } else {
-            (*state).budget[1] = (*state).budget[1].saturating_sub(copied);
-        }
+            let left = (*state).budget[1];
+            (*state).budget[1] = left.saturating_sub(copied);
+            copied.saturating_sub(left)
+        };
+        (*state).more = (*state).more.saturating_sub(beyond);
         more
     }
 }
@@ -108,7 +113,7 @@ pub unsafe fn give_up(call: *mut Call) {
 
 /// Applies the verdict; false when nothing of this call is to be reported.
 #[inline(always)]
-unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
+unsafe fn allow(call: *mut Call, state: *mut Socket, ring: *mut c_void) -> bool {
     // SAFETY: as in `start`; a verdict may change while it is read, which its meaning allows.
     unsafe {
         let direction = (*call).direction;
@@ -119,7 +124,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
             kind = verdict::WANTED;
         } else if let Some(said) = VERDICTS.get_ptr(&(*call).sk)
             && (*said).inode == (*call).inode
-            && (*said).layer == u32::from((*call).layer)
+            && ((*said).layer == u32::from((*call).layer) || (*said).layer == verdict::EVERY_LAYER)
         {
             kind = (*said).kind;
             (*call).skip_until = if direction == SENT {
@@ -172,10 +177,16 @@ unsafe fn allow(call: *mut Call, state: *mut Socket) -> bool {
                 (*state).budget[1]
             };
             if budget < limit {
-                (*call).budget = budget;
-            }
-            if budget == 0 {
-                count(Counter::UndecidedBytes, (*call).left);
+                let more = if (*call).left > u64::from(budget) && !report::is_half_full(ring) {
+                    (*state).more
+                } else {
+                    0
+                };
+                let all = budget.saturating_add(more);
+                (*call).budget = if all < limit { all } else { limit };
+                if all == 0 {
+                    count(Counter::UndecidedBytes, (*call).left);
+                }
             }
         }
         true

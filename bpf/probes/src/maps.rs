@@ -250,6 +250,9 @@ pub struct Socket {
     /// Of Go: in the lower half the writes that have sent and not returned; above that what they
     /// leave to be told: see [`go::owed`](crate::go::owed).
     pub writing: u64,
+    /// Bytes that may be copied beyond the budgets while undecided, where the ring has room.
+    pub more: u32,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Socket>() == SOCKET_BYTES);

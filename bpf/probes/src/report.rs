@@ -37,14 +37,27 @@ pub fn ring() -> Option<*mut c_void> {
 /// Whether less than an eighth of the ring is free: what is left is for records without payload.
 #[inline(always)]
 pub fn is_tight(ring: *mut c_void) -> bool {
+    let (held, size) = filling(ring);
+    held > size - (size >> 3)
+}
+
+/// Whether less than half of the ring is free: what is left is for connections that somebody wants.
+#[inline(always)]
+pub fn is_half_full(ring: *mut c_void) -> bool {
+    let (held, size) = filling(ring);
+    held > size >> 1
+}
+
+/// Bytes that wait in a ring, and that it can hold.
+#[inline(always)]
+fn filling(ring: *mut c_void) -> (u64, u64) {
     // SAFETY: `ring` is a ring map.
-    let (held, size) = unsafe {
+    unsafe {
         (
             bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()),
             bpf_ringbuf_query(ring, BPF_RB_RING_SIZE.into()),
         )
-    };
-    held > size - (size >> 3)
+    }
 }
 
 /// Room for a record, uninitialised.
@@ -143,9 +156,12 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).remote).cast::<[u64; 2]>().write(remote);
         (&raw mut (*record).comm).cast::<[u64; 2]>().write([0; 2]);
         bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
-        let port: u16 = kernel(sk + offset!(skc_dport));
-        (&raw mut (*record).local_port).write(kernel(sk + offset!(skc_num)));
-        (&raw mut (*record).remote_port).write(u16::from_be(port));
+        let ports: [u16; 2] = [
+            kernel(sk + offset!(inet_sport)),
+            kernel(sk + offset!(skc_dport)),
+        ];
+        (&raw mut (*record).local_port).write(u16::from_be(ports[0]));
+        (&raw mut (*record).remote_port).write(u16::from_be(ports[1]));
         (&raw mut (*record).family).write(family);
         (&raw mut (*record).role).write((*socket).role);
         let flags = (*socket).flags;

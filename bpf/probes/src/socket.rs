@@ -61,6 +61,8 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         unprobed: [0; 2],
         returned: 0,
         writing: 0,
+        more: setting!(unknown_more_bytes),
+        reserved: 0,
     };
     if SOCKETS.insert(found.sk, &fresh, BPF_ANY.into()).is_err() {
         count(Counter::SocketsFull, 1);

@@ -213,7 +213,7 @@ pub fn bytes_read(sk: u64) -> u64 {
 pub fn flow(sk: u64) -> crate::maps::Flow {
     let family: u16 = kernel(sk + offset!(skc_family));
     let remote_port: u16 = kernel(sk + offset!(skc_dport));
-    let local_port: u16 = kernel(sk + offset!(skc_num));
+    let local_port: u16 = kernel(sk + offset!(inet_sport));
     let (local, remote) = if family == AF_INET {
         let local: u32 = kernel(sk + offset!(skc_rcv_saddr));
         let remote: u32 = kernel(sk + offset!(skc_daddr));
@@ -227,7 +227,7 @@ pub fn flow(sk: u64) -> crate::maps::Flow {
     crate::maps::Flow {
         local,
         remote,
-        local_port: u32::from(local_port),
+        local_port: u32::from(u16::from_be(local_port)),
         remote_port: u32::from(u16::from_be(remote_port)),
     }
 }

@@ -58,6 +58,8 @@ impl fmt::Display for Law {
 /// What a lane has counted, all at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Books {
+    /// Payload that came from the capture.
+    pub taken_bytes: u64,
     pub streams: Counters,
     pub parsers: Ledger,
     /// Bytes that parsers have not consumed yet.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::books::Books;
+use crate::books::{Books, Law};
 use crate::lane::Lane;
 
 /// Of one lane; written by its thread alone.
@@ -29,6 +29,8 @@ impl LaneCounters {
 #[derive(Debug, Default)]
 pub(crate) struct AgentCounters {
     lanes: Mutex<Vec<Arc<LaneCounters>>>,
+    captured_bytes: AtomicU64,
+    filtered_bytes: AtomicU64,
     queue_lost_bytes: AtomicU64,
     queue_lost_events: AtomicU64,
 }
@@ -47,6 +49,35 @@ impl AgentCounters {
     pub(crate) fn set_queue_lost(&self, bytes: u64, events: u64) {
         self.queue_lost_bytes.store(bytes, Ordering::Relaxed);
         self.queue_lost_events.store(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_captured(&self, bytes: u64) {
+        self.captured_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_filtered(&self, bytes: u64) {
+        self.filtered_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Payload of connections that are not watched.
+    #[must_use]
+    pub(crate) fn filtered_bytes(&self) -> u64 {
+        self.filtered_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What has become of the payload that the capture handed out. It holds when no worker has anything
+    /// to take; until then the difference is what waits for one.
+    #[must_use]
+    pub(crate) fn queue(&self) -> Law {
+        Law {
+            name: "bytes of the capture",
+            came: self.captured_bytes.load(Ordering::Relaxed),
+            went: vec![
+                ("filtered", self.filtered_bytes()),
+                ("lost in queues", self.lost_bytes()),
+                ("taken", self.sum(|lane| lane.books().taken_bytes)),
+            ],
+        }
     }
 
     /// Spans handed to the sinks.

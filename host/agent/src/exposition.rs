@@ -46,6 +46,23 @@ impl Exposition {
             &[],
             unaccounted,
         );
+        // What is not accounted for is on its way here: of bytes that passed, of bytes that were copied,
+        // of bytes that were handed out.
+        for (name, bytes) in [
+            (
+                "capture_waiting_bytes",
+                self.capture.waiting_bytes().unsigned_abs(),
+            ),
+            ("queue_waiting_bytes", self.agent.queue().difference()),
+        ] {
+            add(name, "gauge", &[], bytes);
+        }
+        add(
+            "filtered_bytes",
+            "counter",
+            &[],
+            self.agent.filtered_bytes(),
+        );
         add("spans", "counter", &[], self.agent.spans());
         add("connections_open", "gauge", &[], self.agent.connections());
         add("queue_lost_bytes", "counter", &[], self.agent.lost_bytes());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wirespan_capture::{ConnectionKey, Nanos, SocketEvent, Verdict};
+use wirespan_capture::{Nanos, Said, SocketEvent};
 use wirespan_route::Routes;
 use wirespan_runtime::{Output, Worker};
 use wirespan_span::{Redactor, Span};
@@ -22,6 +22,7 @@ pub struct Lane {
     redactor: Redactor,
     /// Spans of others are left out; empty: all are wanted.
     protocols: Vec<String>,
+    taken_bytes: u64,
     told: u64,
     handed_on: u64,
     left_out: u64,
@@ -46,6 +47,7 @@ impl Lane {
             routes,
             redactor,
             protocols: Vec::new(),
+            taken_bytes: 0,
             told: 0,
             handed_on: 0,
             left_out: 0,
@@ -66,6 +68,7 @@ impl Lane {
 
     /// Takes one event. Spans come with the next [`Self::run`].
     pub fn push(&mut self, event: SocketEvent) {
+        self.taken_bytes = self.taken_bytes.saturating_add(event.payload_bytes());
         self.connections.push(event, &mut self.stream_events);
         for event in self.stream_events.drain(..) {
             self.worker.handle(event);
@@ -91,11 +94,7 @@ impl Lane {
 
     /// Lets the parsers work on what was pushed; hands out the spans, ready to leave the node, and
     /// the verdicts for the source.
-    pub fn run(
-        &mut self,
-        mut span: impl FnMut(Span),
-        mut verdict: impl FnMut(ConnectionKey, Verdict),
-    ) {
+    pub fn run(&mut self, mut span: impl FnMut(Span), verdict: impl FnMut(Said)) {
         self.worker.run(&mut self.output);
         let told = self.output.spans.len() as u64;
         self.told = self.told.saturating_add(told);
@@ -117,15 +116,14 @@ impl Lane {
             span(done);
             self.handed_on = self.handed_on.saturating_add(1);
         }
-        for (key, what) in self.output.verdicts.drain(..) {
-            verdict(key, what);
-        }
+        self.output.verdicts.drain(..).for_each(verdict);
     }
 
     /// What was counted until now. Between two calls of [`Self::run`] it adds up.
     #[must_use]
     pub fn books(&self) -> Books {
         Books {
+            taken_bytes: self.taken_bytes,
             streams: *self.connections.counters(),
             parsers: *self.worker.ledger(),
             retained: self.worker.retained_bytes() as u64,

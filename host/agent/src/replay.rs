@@ -56,7 +56,7 @@ fn run(
                 outcome = span(done);
             }
         },
-        |_, _| {},
+        |_| {},
     );
     outcome
 }

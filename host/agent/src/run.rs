@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use wirespan_capture::{ConnectionKey, Progress, SocketEvent, Source, Verdict, Verdicts};
+use wirespan_capture::{ConnectionKey, Progress, Said, SocketEvent, Source, Verdicts};
 use wirespan_sink::{SinkError, SinkHandle};
 use wirespan_span::Span;
 
@@ -135,7 +135,10 @@ fn broken_laws(counters: &AgentCounters, sinks: &[Arc<SinkHandle>]) -> Vec<Law> 
             ],
         }
     });
-    laws.chain(delivered).filter(|law| !law.holds()).collect()
+    laws.chain([counters.queue()])
+        .chain(delivered)
+        .filter(|law| !law.holds())
+        .collect()
 }
 
 /// The capture thread.
@@ -201,7 +204,9 @@ impl Capture {
     fn spread(&mut self, events: &mut Vec<SocketEvent>, filter: &mut Filter) {
         let verdicts = &self.verdicts;
         for event in events.drain(..) {
-            if !filter.admits(&event, |key| verdicts.set(key, Verdict::Ignored)) {
+            self.counters.add_captured(event.payload_bytes());
+            if !filter.admits(&event, |key| verdicts.set(Said::ignored(key))) {
+                self.counters.add_filtered(event.payload_bytes());
                 continue;
             }
             match event.key() {
@@ -293,10 +298,8 @@ impl LaneThread {
     fn run(&mut self) {
         let mut spans: Vec<Arc<Span>> = Vec::new();
         let verdicts = &self.verdicts;
-        self.lane.run(
-            |span| spans.push(Arc::new(span)),
-            |key, verdict| verdicts.set(key, verdict),
-        );
+        self.lane
+            .run(|span| spans.push(Arc::new(span)), |said| verdicts.set(said));
         self.counters.update(&self.lane);
         let Some((last, others)) = self.sinks.split_last() else {
             return;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource, features};
 use wirespan_capture::recording::{RecordingWriter, Totals};
-use wirespan_capture::{Clock, Nanos, PcapngWriter, Progress, SocketEvent, Source, Verdict};
+use wirespan_capture::{Clock, Nanos, PcapngWriter, Progress, Said, SocketEvent, Source};
 use wirespan_sink::{JsonLines, SinkHandle, spawn};
 use wirespan_sink_nats::{NatsConfig, NatsSink};
 use wirespan_sink_terminal::TerminalSink;
@@ -263,7 +263,7 @@ pub fn record(
             RECORD_POLL
         };
         let progress = source.poll(wait, &mut events)?;
-        events.retain(|event| filter.admits(event, |key| verdicts.set(key, Verdict::Ignored)));
+        events.retain(|event| filter.admits(event, |key| verdicts.set(Said::ignored(key))));
         writer.write(&events, source.watermark())?;
         events.clear();
         if stopping {

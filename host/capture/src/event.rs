@@ -258,4 +258,13 @@ impl SocketEvent {
             Self::Close(close) => close.key,
         })
     }
+
+    /// Bytes of a stream that this carries.
+    #[must_use]
+    pub fn payload_bytes(&self) -> u64 {
+        match self {
+            Self::Data(data) => data.bytes.len() as u64,
+            _ => 0,
+        }
+    }
 }

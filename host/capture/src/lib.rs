@@ -23,4 +23,4 @@ pub use file::open_any;
 pub use pcap::{PcapSource, Perspective};
 pub use pcapng::PcapngWriter;
 pub use recording::{RecordingSource, RecordingWriter};
-pub use source::{Clock, NoVerdicts, Progress, Source, Verdict, Verdicts};
+pub use source::{Clock, NoVerdicts, Progress, Said, Source, Verdict, Verdicts};

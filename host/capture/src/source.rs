@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CaptureError;
-use crate::event::{ConnectionKey, Direction, Nanos, SocketEvent};
+use crate::event::{ConnectionKey, Direction, Layer, Nanos, SocketEvent};
 
 /// What a capture's times and identities mean outside of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +49,30 @@ pub enum Verdict {
     Ignored,
 }
 
+/// A verdict on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub key: ConnectionKey,
+    /// What it is about: what holds of the ciphertext says nothing of the plaintext. `None`: both.
+    pub layer: Option<Layer>,
+    pub verdict: Verdict,
+}
+
+impl Said {
+    /// Nothing of this connection is wanted, whatever it carries.
+    #[must_use]
+    pub const fn ignored(key: ConnectionKey) -> Self {
+        Self {
+            key,
+            layer: None,
+            verdict: Verdict::Ignored,
+        }
+    }
+}
+
 /// The way back from the parsers to the source. Cheap, never blocks.
 pub trait Verdicts: Send + Sync {
-    fn set(&self, key: ConnectionKey, verdict: Verdict);
+    fn set(&self, said: Said);
 }
 
 /// For sources that have everything already.
@@ -59,7 +80,7 @@ pub trait Verdicts: Send + Sync {
 pub struct NoVerdicts;
 
 impl Verdicts for NoVerdicts {
-    fn set(&self, _: ConnectionKey, _: Verdict) {}
+    fn set(&self, _: Said) {}
 }
 
 /// Yields socket events in the best known order.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use wirespan_capture::{Layer, Said, Verdict};
 use wirespan_stream::{ConnectionInfo, Direction, Nanos, Role, Transport};
 
 use crate::bindings::{self, Cause, EventKind};
@@ -220,6 +221,19 @@ impl Connection {
 
     pub(crate) fn closed(&self) -> bool {
         self.closing.is_some()
+    }
+
+    /// A verdict on what it carries now.
+    pub(crate) fn say(&self, verdict: Verdict) -> Said {
+        Said {
+            key: self.info.key,
+            layer: Some(if self.tls {
+                Layer::Plaintext
+            } else {
+                Layer::Socket
+            }),
+            verdict,
+        }
     }
 
     pub(crate) fn retained(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wirespan_capture::Verdict;
+use wirespan_capture::{Said, Verdict};
 use wirespan_stream::{ConnectionInfo, Direction, GapCause, Nanos, StreamClose, StreamEvent};
 
 use crate::batch::has_work;
@@ -91,7 +91,7 @@ impl Worker {
         self.counters.connections.one();
         if self.ids.len() >= self.limits.connections {
             self.counters.refused_connections.one();
-            self.output.verdicts.push((info.key, Verdict::Ignored));
+            self.output.verdicts.push(Said::ignored(info.key));
             return;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -215,6 +215,8 @@ impl Worker {
         {
             let control = Control::new(EventKind::Secured, order, time);
             connection.control.push_back(control);
+            // The parser goes on with the plaintext.
+            self.output.verdicts.push(connection.say(Verdict::Wanted));
         } else {
             if let State::Taken(taken) = connection.state {
                 depart(&mut self.pools, taken);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use wirespan_capture::Verdict;
+use wirespan_capture::Said;
 use wirespan_span::Span;
-use wirespan_stream::{ConnectionInfo, ConnectionKey};
+use wirespan_stream::ConnectionInfo;
 
 /// A span and the connection it was seen on. Its resource is empty: identity is added later.
 #[derive(Clone, Debug)]
@@ -18,5 +18,5 @@ pub struct ParsedSpan {
 pub struct Output {
     pub spans: Vec<ParsedSpan>,
     /// For the source, in the order they were decided.
-    pub verdicts: Vec<(ConnectionKey, Verdict)>,
+    pub verdicts: Vec<Said>,
 }

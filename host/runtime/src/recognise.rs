@@ -214,9 +214,7 @@ impl Worker {
         for side in &mut connection.sides {
             side.forget_requests();
         }
-        self.output
-            .verdicts
-            .push((connection.info.key, Verdict::Wanted));
+        self.output.verdicts.push(connection.say(Verdict::Wanted));
     }
 
     /// TLS is nobody's: its plaintext may come.
@@ -228,6 +226,7 @@ impl Worker {
             connection.leave(Fate::Encrypted, &mut self.ledger);
             connection.handover = handover;
             connection.state = State::Encrypted;
+            self.output.verdicts.push(connection.say(Verdict::Ignored));
         }
         self.account(slot);
     }
@@ -238,9 +237,7 @@ impl Worker {
         if let Some(connection) = connection_mut(&mut self.slots, slot) {
             connection.leave(Fate::Unrecognised, &mut self.ledger);
             if verdict && !connection.closed() {
-                self.output
-                    .verdicts
-                    .push((connection.info.key, Verdict::Ignored));
+                self.output.verdicts.push(connection.say(Verdict::Ignored));
             }
         }
         self.account(slot);

@@ -106,9 +106,7 @@ impl Worker {
             self.drop_slot(slot);
             return;
         }
-        self.output
-            .verdicts
-            .push((connection.info.key, Verdict::Ignored));
+        self.output.verdicts.push(connection.say(Verdict::Ignored));
         self.account(slot);
     }
 }

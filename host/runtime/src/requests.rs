@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use wirespan_capture::Verdict;
 use wirespan_contract::limit;
-use wirespan_stream::{ConnectionKey, Direction};
+use wirespan_stream::Direction;
 
 use crate::bindings::{Ask, EventKind, Output, Recognition, RequestRow};
 use crate::connection::{Connection, Control, State};
@@ -66,7 +66,6 @@ impl Worker {
             return Ok(());
         };
         let direction = connection.direction(request.side);
-        let key = connection.info.key;
         match request.ask {
             Ask::Consumed => {
                 let side = connection.side_mut(direction);
@@ -81,15 +80,13 @@ impl Worker {
                 let end = side.end;
                 match side.skip(request.position, &mut self.ledger) {
                     Some(skipped) => connection.skipped(direction, skipped),
-                    None if request.position > end => {
-                        let distance = request.position.saturating_sub(end);
-                        skip_verdict(
-                            &mut self.output.verdicts,
-                            key,
-                            direction,
-                            request.position,
-                            distance,
-                        );
+                    None if request.position.saturating_sub(end) >= WORTH_A_VERDICT => {
+                        self.output
+                            .verdicts
+                            .push(connection.say(Verdict::SkipUntil {
+                                direction,
+                                position: request.position,
+                            }));
                     }
                     None => {}
                 }
@@ -109,7 +106,7 @@ impl Worker {
                     taken.ignored = true;
                     connection.forget_bytes(Fate::GivenUp, &mut self.ledger);
                     connection.wake = None;
-                    self.output.verdicts.push((key, Verdict::Ignored));
+                    self.output.verdicts.push(connection.say(Verdict::Ignored));
                     if let Some(pool) = self.pools.get(pool) {
                         pool.counters.ignore(reason, self.limits.reasons);
                     }
@@ -222,24 +219,6 @@ impl Worker {
             let slot = slots.get(*slot as usize);
             slot.is_some_and(|slot| slot.place.waits_until(*id, *time))
         });
-    }
-}
-
-fn skip_verdict(
-    verdicts: &mut Vec<(ConnectionKey, Verdict)>,
-    key: ConnectionKey,
-    direction: Direction,
-    position: u64,
-    distance: u64,
-) {
-    if distance >= WORTH_A_VERDICT {
-        verdicts.push((
-            key,
-            Verdict::SkipUntil {
-                direction,
-                position,
-            },
-        ));
     }
 }
 

@@ -22,8 +22,9 @@ pub struct Nghttpd {
     pub certificate: Certificate,
 }
 
-/// Larger than a frame, and within what is copied of a connection before it is recognised.
-const LARGE_BYTES: usize = 40_000;
+/// Larger than a frame, than a window, and than what is always copied of a connection before it is
+/// recognised.
+const LARGE_BYTES: usize = 200_000;
 
 impl Nghttpd {
     /// Plain or TLS, with more options.

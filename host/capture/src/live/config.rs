@@ -2,7 +2,9 @@
 
 use super::deny::{self, DenyList};
 use super::uprobes::UprobeMeans;
-use wirespan_events::config::{DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES};
+use wirespan_events::config::{
+    DEFAULT_CALL_BYTES, DEFAULT_UNKNOWN_BYTES, DEFAULT_UNKNOWN_MORE_BYTES,
+};
 
 /// Budget of all rings together: at 2 ms between drains it holds 16 GB/s.
 const DEFAULT_RINGS_BYTES: u64 = 32 << 20;
@@ -24,6 +26,9 @@ pub struct LiveConfig {
     pub call_bytes: u32,
     /// Bytes of each side of an undecided connection that are copied.
     pub unknown_bytes: u32,
+    /// Further bytes of such a connection, both sides together, that are copied while the ring is not
+    /// half full.
+    pub unknown_more_bytes: u32,
     /// Connections followed at once.
     pub connections: u32,
     /// Other agents whose connections are not to be reported either; this process always is one.
@@ -56,6 +61,7 @@ impl LiveConfig {
             rings: None,
             call_bytes: DEFAULT_CALL_BYTES,
             unknown_bytes: DEFAULT_UNKNOWN_BYTES,
+            unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
             connections: DEFAULT_CONNECTIONS,
             agents: Vec::new(),
             observe_self: false,

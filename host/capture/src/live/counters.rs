@@ -11,6 +11,9 @@ use wirespan_events::Counter;
 pub struct HostCounters {
     pub records: AtomicU64,
     pub payload_bytes: AtomicU64,
+    /// Of these, bytes that were handed out, and bytes that nobody will hear of.
+    pub handed_out_bytes: AtomicU64,
+    pub left_out_bytes: AtomicU64,
     /// Records that were not what they claimed to be.
     pub malformed: AtomicU64,
     /// Records of connections that have not been opened, or have been closed.
@@ -61,6 +64,8 @@ impl LiveCounters {
         for (name, value) in [
             ("records", &host.records),
             ("payload_bytes", &host.payload_bytes),
+            ("handed_out_bytes", &host.handed_out_bytes),
+            ("left_out_bytes", &host.left_out_bytes),
             ("malformed_records", &host.malformed),
             ("stale_records", &host.stale),
             ("connections", &host.connections),
@@ -84,6 +89,20 @@ impl LiveCounters {
             .fold(0u64, |sum, fate| sum.wrapping_add(self.kernel(*fate)));
         let passed = self.kernel(Counter::PassedBytes);
         passed.wrapping_sub(fates).cast_signed()
+    }
+
+    /// Bytes that were copied and neither handed out nor left out: they lie in the rings, or wait for
+    /// their turn. 0 on a node that is at rest.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> i64 {
+        let done = [&self.host.handed_out_bytes, &self.host.left_out_bytes]
+            .into_iter()
+            .fold(0u64, |sum, count| {
+                sum.wrapping_add(count.load(Ordering::Relaxed))
+            });
+        self.kernel(Counter::CopiedBytes)
+            .wrapping_sub(done)
+            .cast_signed()
     }
 
     /// One counter of the probes.

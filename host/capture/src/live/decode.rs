@@ -168,7 +168,7 @@ impl Decoder {
                     self.hand_on(events);
                 }
             }
-            Fate::Dropped => {}
+            Fate::Dropped => self.leave_out(&event),
         }
     }
 
@@ -183,10 +183,10 @@ impl Decoder {
                 positions: [None; 2],
             })));
         }
-        let events = self.unbound.found(stand_in, socket);
-        if let Some(socket) = socket {
-            for event in events {
-                self.rename(event, socket, now);
+        for event in self.unbound.found(stand_in, socket) {
+            match socket {
+                Some(socket) => self.rename(event, socket, now),
+                None => self.leave_out(&event),
             }
         }
     }
@@ -206,6 +206,11 @@ impl Decoder {
             time: pending.time.max(earliest),
             ..pending
         });
+    }
+
+    /// Nobody will hear of it.
+    fn leave_out(&self, event: &SocketEvent) {
+        add(&self.counters.left_out_bytes, event.payload_bytes());
     }
 
     fn hand_on(&mut self, events: Vec<SocketEvent>) {
@@ -300,6 +305,10 @@ impl Decoder {
             let events = self.unbound.expired(horizon);
             self.hand_on(events);
         }
+        add(
+            &self.counters.left_out_bytes,
+            self.unbound.take_left_out() as u64,
+        );
         // Stable: records of one ring with one time keep their order.
         self.pending.sort_by_key(|pending| {
             (
@@ -327,8 +336,10 @@ impl Decoder {
                 other => other.key().is_some_and(|key| self.open.contains(&key)),
             };
             if passes {
+                add(&self.counters.handed_out_bytes, event.payload_bytes());
                 events.push(event);
             } else {
+                add(&self.counters.left_out_bytes, event.payload_bytes());
                 add(&self.counters.stale, 1);
             }
         }
@@ -382,7 +393,8 @@ fn address(family: u16, bytes: &[u8; 16], port: u16) -> Option<SocketAddr> {
         AF_INET6 => IpAddr::V6(Ipv6Addr::from(*bytes)).to_canonical(),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, port))
+    // No end of a connection has port 0: it is not known (any more).
+    (port != 0).then(|| SocketAddr::new(ip, port))
 }
 
 fn way(direction: u8) -> Option<Direction> {

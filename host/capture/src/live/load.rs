@@ -282,7 +282,7 @@ fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Settings {
         unknown_bytes: config.unknown_bytes,
         copy_all: config.copy_all.into(),
         filter: bits,
-        reserved: 0,
+        unknown_more_bytes: config.unknown_more_bytes,
     }
 }
 
@@ -333,7 +333,7 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         skc_daddr: get("OFF_SOCK_DADDR"),
         skc_rcv_saddr: get("OFF_SOCK_RCV_SADDR"),
         skc_dport: get("OFF_SOCK_DPORT"),
-        skc_num: get("OFF_SOCK_NUM"),
+        inet_sport: get("OFF_INET_SPORT"),
         skc_v6_daddr: get("OFF_SOCK_V6_DADDR"),
         skc_v6_rcv_saddr: get("OFF_SOCK_V6_RCV_SADDR"),
         skc_net: get("OFF_SOCK_NET"),

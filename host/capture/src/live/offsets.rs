@@ -105,7 +105,7 @@ const MEMBERS: &[Wanted] = &[
         4,
     ),
     required("OFF_SOCK_DPORT", "sock", &["__sk_common.skc_dport"], 2),
-    required("OFF_SOCK_NUM", "sock", &["__sk_common.skc_num"], 2),
+    required("OFF_INET_SPORT", "inet_sock", &["inet_sport"], 2),
     // Absent from kernels without IPv6 or network namespaces.
     optional(
         "OFF_SOCK_V6_DADDR",

@@ -189,15 +189,7 @@ impl LiveSource {
             horizon = started;
         }
         self.horizon = self.horizon.max(horizon);
-        let first = events.len();
         self.decoder.release(self.horizon, events);
-        for event in events.iter().skip(first) {
-            match event {
-                SocketEvent::Secured(secured) => self.verdicts.secure(secured.key),
-                SocketEvent::Close(close) => self.verdicts.close(&close.key),
-                _ => {}
-            }
-        }
     }
 
     /// Waits for the next drain: on a timer while records come, else until the kernel wakes. Whether

@@ -51,6 +51,8 @@ pub(super) struct Unbound {
     unknown: RecentSet,
     /// Without a socket it cannot be known whether its ports are wanted.
     needs_socket: bool,
+    /// Bytes that were dropped because of that.
+    left_out: usize,
 }
 
 impl Unbound {
@@ -62,6 +64,7 @@ impl Unbound {
             sockets: HashMap::new(),
             unknown: RecentSet::new(MAX_KNOWN),
             needs_socket,
+            left_out: 0,
         }
     }
 
@@ -132,12 +135,20 @@ impl Unbound {
 
     /// Hands out what is held for a TLS object that has ended.
     pub(super) fn give_up(&mut self, key: ConnectionKey) -> Vec<SocketEvent> {
+        let before = self.bytes;
         let events = self.take(&key);
         if self.needs_socket {
+            let bytes = before.saturating_sub(self.bytes);
+            self.left_out = self.left_out.saturating_add(bytes);
             return Vec::new();
         }
         self.unknown.insert(key);
         events
+    }
+
+    /// Bytes that were given up without being handed out, since this was asked last.
+    pub(super) fn take_left_out(&mut self) -> usize {
+        std::mem::take(&mut self.left_out)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -219,6 +230,7 @@ mod tests {
             "whose ports are unknown"
         );
         assert!(unbound.is_empty());
+        assert_eq!((unbound.take_left_out(), unbound.take_left_out()), (1, 0));
     }
 
     #[test]

@@ -6,19 +6,12 @@ use aya::maps::{HashMap, MapData};
 use wirespan_events::{layer, verdict};
 
 use super::counters::{HostCounters, add};
-use super::recent::RecentSet;
-use crate::event::ConnectionKey;
-use crate::source::{Verdict, Verdicts};
-
-/// Connections with plaintext. Beyond it the one that was silent for longest is forgotten: its
-/// verdicts are then about ciphertext, of which nothing is copied anyway.
-const MAX_SECURED: usize = 256 * 1024;
+use crate::event::Layer;
+use crate::source::{Said, Verdict, Verdicts};
 
 /// Writes verdicts into the kernel's map.
 pub(super) struct LiveVerdicts {
     map: Mutex<HashMap<MapData, u64, wirespan_events::Verdict>>,
-    /// Connections of which plaintext has been handed out: their verdicts are about that.
-    secured: Mutex<RecentSet>,
     counters: Arc<HostCounters>,
 }
 
@@ -29,40 +22,19 @@ impl LiveVerdicts {
     ) -> Self {
         Self {
             map: Mutex::new(map),
-            secured: Mutex::new(RecentSet::new(MAX_SECURED)),
             counters,
         }
     }
 }
 
-impl LiveVerdicts {
-    pub(super) fn secure(&self, key: ConnectionKey) {
-        self.secured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key);
-    }
-
-    pub(super) fn close(&self, key: &ConnectionKey) {
-        self.secured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
-    }
-
-    fn layer(&self, key: &ConnectionKey) -> u32 {
-        let mut secured = self.secured.lock().unwrap_or_else(PoisonError::into_inner);
-        u32::from(if secured.contains(key) {
-            layer::PLAINTEXT
-        } else {
-            layer::SOCKET
-        })
-    }
-}
-
 impl Verdicts for LiveVerdicts {
-    fn set(&self, key: ConnectionKey, said: Verdict) {
-        let layer = self.layer(&key);
+    fn set(&self, said: Said) {
+        let key = said.key;
+        let layer = match said.layer {
+            Some(Layer::Socket) => u32::from(layer::SOCKET),
+            Some(Layer::Plaintext) => u32::from(layer::PLAINTEXT),
+            None => verdict::EVERY_LAYER,
+        };
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         let known = map
             .get(&key.socket, 0)
@@ -73,7 +45,7 @@ impl Verdicts for LiveVerdicts {
             layer,
             ..Default::default()
         });
-        match said {
+        match said.verdict {
             Verdict::Wanted => value.kind = verdict::WANTED,
             Verdict::Ignored => value.kind = verdict::IGNORED,
             Verdict::SkipUntil {

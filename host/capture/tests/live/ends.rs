@@ -83,3 +83,44 @@ fn a_descriptor_used_again_is_another_connection() {
         assert_eq!(seen.bytes(Direction::Sent, Layer::Socket, 0), [round; 3]);
     }
 }
+
+/// TCP gives the port back when it leaves a connection, and what was received is still there to be read.
+#[test]
+fn a_connection_that_was_over_before_there_was_room_to_tell_of_it_has_its_addresses() {
+    let Some(mut config) = config() else { return };
+    config.rings = Some(1);
+    config.rings_bytes = 256 << 10;
+    let mut bench = Bench::new(Bench::listen(), config);
+    let (mut filler, mut sink) = bench.connect();
+    while !bench
+        .source
+        .counters()
+        .read()
+        .iter()
+        .any(|(name, count)| name == "kernel_ring_full" && *count > 0)
+    {
+        filler.write_all(&[0; 200]).unwrap();
+        sink.read_exact(&mut [0; 200]).unwrap();
+    }
+    let (mut client, mut server) = bench.connect();
+    let (at, peer) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+    client.write_all(b"question").unwrap();
+    server.read_exact(&mut [0; 8]).unwrap();
+    server.write_all(b"answer").unwrap();
+    drop(server);
+    client.shutdown(Shutdown::Write).unwrap();
+    // Not connected any more, as the kernel says.
+    while client.peer_addr().is_ok() {
+        std::thread::yield_now();
+    }
+    bench.until(|seen| seen.len() >= 2);
+    client.read_exact(&mut [0; 6]).unwrap();
+    drop(client);
+    bench.until(|seen| {
+        seen.values()
+            .any(|seen| seen.open.remote == Some(peer) && seen.close.is_some())
+    });
+    let seen = bench.end_at(at);
+    assert!(seen.open.mid_stream);
+    assert_eq!(seen.bytes(Direction::Received, Layer::Socket, 0), b"answer");
+}

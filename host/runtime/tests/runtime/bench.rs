@@ -217,7 +217,7 @@ impl Bench {
         self.output
             .verdicts
             .drain(..)
-            .map(|(_, verdict)| verdict)
+            .map(|said| said.verdict)
             .collect()
     }
 

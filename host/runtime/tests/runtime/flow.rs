@@ -1,7 +1,7 @@
 //! What a parser is shown, and when: positions, skips, needs, timers, recognition.
 
 use crate::bench::{Bench, CLOSE, DATA, GAP, OPEN, SKIPPED, TIMER, data};
-use wirespan_capture::Verdict;
+use wirespan_capture::{Layer, Verdict};
 use wirespan_runtime::{Fate, Limits, ParsedSpan};
 use wirespan_span::Value;
 use wirespan_stream::{Direction, Role, StreamEvent};
@@ -320,7 +320,8 @@ fn tls_is_set_aside_until_its_plaintext_comes() {
     assert_eq!(bench.run(), []);
     assert_eq!(
         (bench.counters.encrypted.get(), bench.verdicts()),
-        (1, vec![])
+        (1, vec![Verdict::Ignored]),
+        "the ciphertext is nobody's"
     );
     bench.worker.handle(StreamEvent::Secured {
         id: 1,
@@ -344,6 +345,36 @@ fn tls_is_set_aside_until_its_plaintext_comes() {
     );
     let tls = |span: &ParsedSpan| span.span.attribute("wirespan.tls") == Some(&Value::from(true));
     assert!(bench.output.spans.iter().all(tls));
+    let said = bench.output.verdicts.drain(..);
+    assert_eq!(
+        said.map(|said| (said.layer, said.verdict))
+            .collect::<Vec<_>>(),
+        [(Some(Layer::Plaintext), Verdict::Wanted)]
+    );
+}
+
+#[test]
+fn a_parser_that_goes_on_with_the_plaintext_gets_all_of_it() {
+    let mut bench = Bench::new();
+    bench.open(1, 100);
+    bench.client(1, 110, b"Nn");
+    bench.run();
+    bench.worker.handle(StreamEvent::Secured {
+        id: 1,
+        positions: [0, 0],
+        mid_stream: false,
+        time: 120,
+    });
+    bench.run();
+    let said = bench.output.verdicts.drain(..);
+    assert_eq!(
+        said.map(|said| (said.layer, said.verdict))
+            .collect::<Vec<_>>(),
+        [
+            (Some(Layer::Socket), Verdict::Wanted),
+            (Some(Layer::Plaintext), Verdict::Wanted)
+        ]
+    );
 }
 
 #[test]

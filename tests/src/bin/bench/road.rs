@@ -119,7 +119,7 @@ fn finish(events: Vec<SocketEvent>, worker: Worker) -> Done {
             .by_ref()
             .take(DRAINED)
             .for_each(|event| lane.push(event));
-        lane.run(|_| spans += 1, |_, _| {});
+        lane.run(|_| spans += 1, |_| {});
     }
     Done {
         spans,
