@@ -21,6 +21,13 @@ const SPANS: Duration = Duration::from_secs(15);
 /// ten seconds.
 const BOOKS: Duration = Duration::from_secs(30);
 
+/// Counters that tell of losses.
+const LOSSES: [&str; 3] = [
+    "wirespan_capture_",
+    "wirespan_queue_",
+    "wirespan_stream_gap_bytes",
+];
+
 /// Bytes that the books lack, once no call is in flight: none, whatever else goes on.
 const MISSING: [&str; 2] = [
     "wirespan_capture_kernel_unaccounted_bytes",
@@ -159,6 +166,12 @@ impl Agent {
         std::thread::sleep(SETTLE);
         self.assert_books()?;
         let metrics = metrics(self.metrics_port)?;
+        // Shown where the test fails: whether something was lost on the way, and where.
+        for line in metrics.lines().filter(|line| !line.ends_with(" 0")) {
+            if LOSSES.iter().any(|name| line.starts_with(name)) {
+                println!("{line}");
+            }
+        }
         let stopped = self.stop(Signal::TERM)?;
         Ok(Stopped { metrics, ..stopped })
     }

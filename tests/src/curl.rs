@@ -83,6 +83,13 @@ impl Curl {
         self
     }
 
+    /// As fast as the agent promises to follow byte by byte where programs and agent share two CPUs with
+    /// others: 100 MiB a second.
+    #[must_use]
+    pub fn unhurried(self) -> Self {
+        self.option("--limit-rate").option("100M")
+    }
+
     #[must_use]
     pub fn get(self, url: impl Into<String>) -> Self {
         self.request("GET", url)

@@ -122,6 +122,7 @@ fn curl_is_seen_with_prior_knowledge_by_alpn_and_by_upgrade() -> Result<()> {
     }
     let alpn = Curl::new().version("--http2").trust(&nginx.certificate);
     let alpn = alpn
+        .unhurried()
         .get(nginx.tls_url("/hello.txt?alpn"))
         .get(nginx.tls_url("/large.bin?alpn"))
         .get(nginx.tls_url("/text.txt"))

@@ -27,7 +27,7 @@ fn all_kinds(
     certificate: &Certificate,
 ) -> Result<Vec<Exchange>> {
     let upload = nginx.folder().join("root/large.bin");
-    let mut curl = Curl::new().trust(certificate);
+    let mut curl = Curl::new().trust(certificate).unhurried();
     for number in 0..20 {
         curl = curl.get(url(&format!("/small/{number}.txt?n={number}")));
     }

@@ -357,7 +357,7 @@ fn tls_is_set_aside_until_its_plaintext_comes() {
 fn a_parser_that_goes_on_with_the_plaintext_gets_all_of_it() {
     let mut bench = Bench::new();
     bench.open(1, 100);
-    bench.client(1, 110, b"Nn");
+    bench.client(1, 110, b"Never");
     bench.run();
     bench.worker.handle(StreamEvent::Secured {
         id: 1,
