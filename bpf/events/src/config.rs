@@ -119,6 +119,7 @@ pub const CONTROLS: usize = 4;
 
 /// Length that a `splice` without descriptors has when it is the host that asks whether the socket at
 /// the address in place of the first offset still lives: memory of the kernel can only be read there.
+/// Another second offset than 0: calls may have been missed.
 pub const ASK_SPLICE_LENGTH: u64 = 0x5753_5031_6173_6b3f;
 
 /// Indices into the control array.

@@ -71,6 +71,8 @@ counters! {
     UnprobedBytes = "unprobed_bytes",
     /// Connections given up because one side of them takes such a road.
     UnprobedConnections = "unprobed_connections",
+    /// Unix sockets given up because the kernel has skipped programs at calls, perhaps at theirs.
+    Doubted = "doubted_connections",
 }
 
 impl Counter {

@@ -186,8 +186,11 @@ fn forget_unended(thread: u64) -> bool {
 }
 
 /// Tells nothing more of a connection.
+///
+/// # Safety
+/// `state` is a value of the map of sockets.
 #[inline(always)]
-unsafe fn give_up(state: *mut Socket, sk: u64, now: u64) {
+pub unsafe fn give_up(state: *mut Socket, sk: u64, now: u64) {
     // SAFETY: as in `exit_call`.
     unsafe {
         let flags = (*state).flags;
@@ -291,7 +294,7 @@ entries! {
 #[tracepoint]
 pub fn enter_splice(ctx: TracePointContext) -> u32 {
     if argument(&ctx, 4) == ASK_SPLICE_LENGTH && argument(&ctx, 0) as i32 == -1 {
-        life::verify(argument(&ctx, 1));
+        life::verify(argument(&ctx, 1), argument(&ctx, 3) != 0);
         return 0;
     }
     let thread = bpf_get_current_pid_tgid();

@@ -274,9 +274,10 @@ pub unsafe fn replaced(state: *mut Socket, sk: u64) {
 }
 
 /// The host asks whether a socket still lives: an end can be missed, and of Unix sockets nothing
-/// tells when the last process that has it ends.
+/// tells when the last process that has it ends. `doubt`: calls have been missed that may have moved
+/// it, of which nothing tells where a Unix socket is concerned.
 #[inline(always)]
-pub fn verify(sk: u64) {
+pub fn verify(sk: u64, doubt: bool) {
     let Some(state) = SOCKETS.get_ptr_mut(sk) else {
         return;
     };
@@ -291,6 +292,11 @@ pub fn verify(sk: u64) {
         let inode = walk::inode_of(sk);
         let orphaned = inode == 0 && flags & socket_flag::UNIX == 0;
         if inode == (*state).inode || (orphaned && walk::state(sk) != tcp::CLOSE) {
+            const SHOWN: u32 = socket_flag::UNIX | socket_flag::ANNOUNCED;
+            if doubt && flags & (SHOWN | socket_flag::HIDDEN) == SHOWN {
+                count(Counter::Doubted, 1);
+                call::give_up(state, sk, bpf_ktime_get_ns());
+            }
             return;
         }
         if flags & socket_flag::GO != 0 && go::has_time(state) {

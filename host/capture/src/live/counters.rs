@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::maps::{MapData, PerCpuArray};
 use wirespan_events::Counter;
 
+use super::skipped::Times;
+
 /// Counts of the user-space half.
 #[derive(Debug, Default)]
 pub struct HostCounters {
@@ -28,6 +30,16 @@ pub struct HostCounters {
     pub tls_libraries_failed: AtomicU64,
     /// TLS objects whose plaintext was handed on without a socket.
     pub tls_unknown_peers: AtomicU64,
+    /// Programs that the kernel skipped: at calls, and elsewhere.
+    pub skipped_calls: AtomicU64,
+    pub skipped_others: AtomicU64,
+}
+
+impl HostCounters {
+    pub(super) fn skipped(&self, times: Times) {
+        self.skipped_calls.store(times.calls, Ordering::Relaxed);
+        self.skipped_others.store(times.others, Ordering::Relaxed);
+    }
 }
 
 /// Counters of a live capture; cheap to clone, readable from any thread.
@@ -74,6 +86,8 @@ impl LiveCounters {
             ("tls_libraries", &host.tls_libraries),
             ("tls_libraries_failed", &host.tls_libraries_failed),
             ("tls_unknown_peers", &host.tls_unknown_peers),
+            ("skipped_calls", &host.skipped_calls),
+            ("skipped_others", &host.skipped_others),
         ] {
             all.push((name.to_owned(), value.load(Ordering::Relaxed)));
         }

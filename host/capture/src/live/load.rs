@@ -19,6 +19,7 @@ use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{Attachment, GO_PROGRAMS, GO_SET, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
 use super::reconcile::Sockets;
+use super::skipped::Skipped;
 use super::ring::Ring;
 use super::tracefs::Tracefs;
 use super::uprobes::{Code, UprobeMeans, Uprobes};
@@ -48,6 +49,7 @@ pub(super) struct Loaded {
     pub(super) go_calls: GoCalls,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
+    pub(super) skipped: Skipped,
     pub(super) leftovers: Leftovers,
     pub(super) counters: LiveCounters,
     pub(super) report: LiveReport,
@@ -158,6 +160,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     };
     load_more(&mut ebpf, &mut report);
     let links = attach(&mut ebpf, &tracefs, &mut report)?;
+    let skipped = Skipped::of(&ebpf);
     let mut uprobes = Uprobes::new(ebpf);
     let tls = match without_tls {
         None => load_tls(&mut uprobes, code.as_ref(), &mut report),
@@ -187,6 +190,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         go_calls,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
+        skipped,
         leftovers,
         counters: LiveCounters {
             kernel: Arc::new(kernel),

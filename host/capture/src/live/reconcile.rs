@@ -2,13 +2,15 @@
 //!
 //! A trace point's program is skipped when it interrupts another program on its CPU, and of a Unix
 //! socket nothing tells when the last process that has it ends. So the kernel side is asked from time
-//! to time whether each socket that it follows still lives; one that does not is closed then.
+//! to time whether each socket that it follows still lives; one that does not is closed then. Where
+//! programs at calls were skipped, Unix sockets, whose bytes nobody else counts, are given up.
 
 #![expect(
     unsafe_code,
     reason = "a call with arguments that make it a question to the kernel side"
 )]
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,7 +19,9 @@ use aya::maps::{HashMap, MapData};
 use wirespan_events::config::ASK_SPLICE_LENGTH;
 use wirespan_events::state::SOCKET_BYTES;
 
+use super::counters::HostCounters;
 use super::leftovers::Leftovers;
+use super::skipped::{Skipped, Times};
 use crate::error::CaptureError;
 
 /// The sockets that are followed; only their addresses are looked at.
@@ -40,17 +44,27 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    pub(super) fn start(sockets: Sockets, mut leftovers: Leftovers) -> Result<Self, CaptureError> {
+    pub(super) fn start(
+        sockets: Sockets,
+        mut leftovers: Leftovers,
+        skipped: Skipped,
+        counters: Arc<HostCounters>,
+    ) -> Result<Self, CaptureError> {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("reconcile".to_owned())
             .spawn(move || {
                 let mut wait = INTERVAL;
+                let mut known = Times::default();
                 while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                     let begun = processor_time();
+                    let times = skipped.times();
+                    counters.skipped(times);
+                    let doubt = times.calls > known.calls;
+                    known = times;
                     // An error ends the walk: the map has changed under it, the next round has all.
                     for socket in sockets.keys().take(MAX_SOCKETS).map_while(Result::ok) {
-                        ask(socket);
+                        ask(socket, doubt);
                     }
                     leftovers.tidy();
                     let taken = processor_time().saturating_sub(begun);
@@ -84,8 +98,20 @@ fn processor_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// The call fails, for it has no descriptors; the program at its entry has answered by then.
-fn ask(socket: u64) {
+/// The call fails, for it has no descriptors; the program at its entry has answered by then. `doubt`:
+/// calls may have been missed, so that positions which are only counted are not certain any more.
+fn ask(socket: u64, doubt: bool) {
+    let doubt = u64::from(doubt);
     // SAFETY: the descriptors are refused before anything else is looked at.
-    unsafe { libc::syscall(libc::SYS_splice, -1, socket, -1, 0, ASK_SPLICE_LENGTH, 0) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_splice,
+            -1,
+            socket,
+            -1,
+            doubt,
+            ASK_SPLICE_LENGTH,
+            0,
+        )
+    };
 }

@@ -107,12 +107,14 @@ impl LiveSource {
             go_calls,
             verdicts,
             sockets,
+            skipped,
             leftovers,
             counters,
             report,
         } = load::load(config)?;
         let ended = leftovers.ended();
-        let reconciler = Reconciler::start(sockets, leftovers)?;
+        let reconciler =
+            Reconciler::start(sockets, leftovers, skipped, Arc::clone(&counters.host))?;
         let tls = if tls {
             let host = Arc::clone(&counters.host);
             Tls::Watched(TlsProbes::start(

@@ -1,0 +1,86 @@
+//! Programs that the kernel did not run.
+//!
+//! A CPU runs one program of a trace point at a time, and skips any other that comes meanwhile: one
+//! that interrupts it or, on kernels that preempt programs (from 7.x on), one of another task. Raw trace
+//! points are no way around it: there a program is only skipped where it would preempt itself, but one
+//! program would have to serve the calls of all tasks. The kernel counts what it skips.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use aya::Ebpf;
+use aya::programs::Program;
+
+/// Programs at calls that move bytes begin so.
+const CALLS: [&str; 2] = ["enter_", "exit_"];
+
+/// Times that programs were skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// At the entry or the exit of a call.
+    pub(super) calls: u64,
+    /// Elsewhere: where connections change their state, or threads end.
+    pub(super) others: u64,
+}
+
+/// The programs at trace points.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    calls: Vec<OwnedFd>,
+    others: Vec<OwnedFd>,
+}
+
+impl Skipped {
+    /// Those that are loaded now.
+    pub(super) fn of(ebpf: &Ebpf) -> Self {
+        let trace_points = ebpf
+            .programs()
+            .filter(|(_, program)| matches!(program, Program::TracePoint(_)));
+        let descriptors = trace_points.filter_map(|(name, program)| {
+            let descriptor = program.fd().ok()?.as_fd().try_clone_to_owned().ok()?;
+            Some((name, descriptor))
+        });
+        let (calls, others): (Vec<_>, Vec<_>) =
+            descriptors.partition(|(name, _)| CALLS.iter().any(|call| name.starts_with(call)));
+        let only = |named: Vec<(&str, OwnedFd)>| named.into_iter().map(|(_, fd)| fd).collect();
+        Self {
+            calls: only(calls),
+            others: only(others),
+        }
+    }
+
+    /// As the kernel has counted; 0 where it does not (before 5.12).
+    pub(super) fn times(&self) -> Times {
+        let sum = |programs: &[OwnedFd]| {
+            programs
+                .iter()
+                .map(|program| {
+                    let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
+                    misses(&fs::read_to_string(path).unwrap_or_default())
+                })
+                .fold(0, u64::saturating_add)
+        };
+        Times {
+            calls: sum(&self.calls),
+            others: sum(&self.others),
+        }
+    }
+}
+
+fn misses(description: &str) -> u64 {
+    let mut lines = description.lines();
+    let count = lines.find_map(|line| line.strip_prefix("recursion_misses:"));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_description_of_a_program_says_how_often_it_was_skipped() {
+        let description = "pos:\t0\nprog_type:\t5\nrecursion_misses:\t42\nverified_insns:\t7\n";
+        assert_eq!(misses(description), 42);
+        assert_eq!(misses("prog_type:\t5\n"), 0);
+    }
+}
