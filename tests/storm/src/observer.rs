@@ -28,6 +28,8 @@ struct Shown {
     captured: u64,
     gaps: Vec<(u64, u64, GapCause)>,
     ended: Option<u64>,
+    /// What follows is not known: right where the capture has cut the connection off.
+    open_ended: bool,
     /// Bytes of a stream whose content only the other end knows.
     kept: Vec<(u64, Vec<u8>)>,
 }
@@ -388,7 +390,7 @@ impl Watch {
                 let shown = &mut self.shown[direction.index()];
                 match len {
                     Some(len) => shown.gaps.push((position, len, cause)),
-                    None => report.differ(Some(&self.opening), "a gap of unknown length"),
+                    None => shown.open_ended = true,
                 }
             }
             StreamEvent::End {
@@ -418,6 +420,9 @@ impl Watch {
         }
         for (direction, shown) in self.shown.iter().enumerate() {
             report.captured_bytes += shown.captured;
+            if shown.open_ended && self.closed != Some(StreamClose::CutOff) {
+                report.differ(Some(opening), "a gap of unknown length");
+            }
             // Where the opening or the end was lost, the beginning or the end is not known.
             let whole = !self.open.mid_stream && self.closed.is_some();
             if ending.unwatched || (tight && !whole) {

@@ -70,7 +70,9 @@ impl Skipped {
 fn misses(description: &str) -> u64 {
     let mut lines = description.lines();
     let count = lines.find_map(|line| line.strip_prefix("recursion_misses:"));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
