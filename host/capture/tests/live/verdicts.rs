@@ -179,9 +179,9 @@ fn undecided_bytes_take_half_of_a_ring_and_leave_the_rest_to_others() {
     };
     all_of(&mut bench, at, 256 * PIECE);
     all_of(&mut bench, wanted_at, 20 * PIECE + 1);
-    // The other end's are in the other half of that half.
+    // The other end's are in the other half of that half; what others on this machine say takes room.
     let first = copied(&bench, at);
-    assert!((900 << 10..=(1 << 20) + PIECE).contains(&first), "{first}");
+    assert!((512 << 10..=(1 << 20) + PIECE).contains(&first), "{first}");
     assert_eq!(copied(&bench, wanted_at), 20 * PIECE + 1, "nothing is lost");
     // It has room again.
     pass(&mut client, &mut server, 10);
