@@ -153,11 +153,11 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         cause: missing::LIMIT,
         reserved: [0; 3],
     };
-    if IN_FLIGHT.insert(thread, &call, BPF_NOEXIST.into()).is_err() {
-        if !forget_unended(thread) || IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
-            count(Counter::InFlightFull, 1);
-            return;
-        }
+    if IN_FLIGHT.insert(thread, &call, BPF_NOEXIST.into()).is_err()
+        && (!forget_unended(thread) || IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err())
+    {
+        count(Counter::InFlightFull, 1);
+        return;
     }
     // SAFETY: a value of the map of sockets.
     unsafe { socket::enter(state, entry.direction) };
@@ -531,7 +531,7 @@ unsafe fn position(call: *mut Call, state: *mut Socket) {
         if told > begin {
             begin = told;
         }
-        dispute(call, begin, if end > begin { end - begin } else { 0 });
+        dispute(call, begin, end.saturating_sub(begin));
     }
 }
 
