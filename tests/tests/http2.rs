@@ -145,6 +145,7 @@ fn curl_is_seen_with_prior_knowledge_by_alpn_and_by_upgrade() -> Result<()> {
     let asked = Exchange {
         status: 101,
         http2: false,
+        response_bytes: Some(0),
         ..upgrade[0].clone()
     };
     exchanges.extend(upgrade);
