@@ -14,8 +14,15 @@ PIECE = b"\1" * (64 << 10)
 TOTAL = RATE * SECONDS << 20
 
 
+def wait():
+    while not os.path.exists(GO):
+        time.sleep(0.01)
+
+
 def receive(listener):
     connection, _ = listener.accept()
+    # A call that had begun before the probes were there is not seen.
+    wait()
     buffer = bytearray(1 << 20)
     while connection.recv_into(buffer):
         pass
@@ -24,8 +31,7 @@ def receive(listener):
 listener = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=receive, args=(listener,), daemon=True).start()
 connection = socket.create_connection(listener.getsockname())
-while not os.path.exists(GO):
-    time.sleep(0.01)
+wait()
 begun, sent = time.monotonic(), 0
 while sent < TOTAL:
     late = sent / (RATE << 20) - (time.monotonic() - begun)
