@@ -150,6 +150,8 @@ fn undecided_bytes_take_half_of_a_ring_and_leave_the_rest_to_others() {
     const PIECE: usize = 16 << 10;
     let Some(mut config) = config() else { return };
     config.rings = Some(1);
+    // What others on this machine say would take room of the one ring.
+    config.pids = vec![std::process::id()];
     let mut bench = Bench::new(Bench::listen(), config);
     let (mut wanted, mut taker, wanted_at, key) = begun(&mut bench);
     bench.source.verdicts().set(said(key, Verdict::Wanted));
@@ -179,9 +181,9 @@ fn undecided_bytes_take_half_of_a_ring_and_leave_the_rest_to_others() {
     };
     all_of(&mut bench, at, 256 * PIECE);
     all_of(&mut bench, wanted_at, 20 * PIECE + 1);
-    // The other end's are in the other half of that half; what others on this machine say takes room.
+    // The other end's are in the other half of that half.
     let first = copied(&bench, at);
-    assert!((512 << 10..=(1 << 20) + PIECE).contains(&first), "{first}");
+    assert!((900 << 10..=(1 << 20) + PIECE).contains(&first), "{first}");
     assert_eq!(copied(&bench, wanted_at), 20 * PIECE + 1, "nothing is lost");
     // It has room again.
     pass(&mut client, &mut server, 10);
