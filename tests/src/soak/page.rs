@@ -43,9 +43,11 @@ the clients have been gone for some seconds.\n\n",
     }
     for map in outcome.after.entries.keys() {
         if !EXACT_MAPS.contains(&map.as_str()) {
-            row(&format!("entries of {map}"), &|one| {
-                one.entries_of(map).to_string()
-            });
+            let title = match map.as_str() {
+                "" => "entries of maps without a name (those for Go)".to_owned(),
+                map => format!("entries of {map}"),
+            };
+            row(&title, &|one| one.entries_of(map).to_string());
         }
     }
     let idle = &outcome.idle;

@@ -252,7 +252,7 @@ impl Tool {
             Self::Rustfmt => "checks the form of the code",
             Self::Clippy => "checks the code",
             Self::CargoDeny => {
-                "checks licences and origin of dependencies (two to four minutes to build)"
+                "checks licences and origin of dependencies (one to three minutes to build)"
             }
         }
     }
