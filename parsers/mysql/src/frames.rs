@@ -7,7 +7,7 @@ use wirespan_sdk::{Context, Flags, Gap, Input, Side};
 
 use crate::connection::{Mysql, Phase};
 use crate::exchange::Kind;
-use crate::inflate::{Decoder, Outcome};
+use crate::inflate::{Budget, Decoder, Outcome, Reserve};
 use crate::limits::{FRAME_BLOCK_BYTES, PIECE_BYTES};
 use crate::view::{Stretch, View};
 use crate::wire::{self, FULL};
@@ -49,6 +49,16 @@ struct Frame {
     input: Vec<u8>,
     begins: u64,
     ends: u64,
+    /// The block of it that is not here whole.
+    block: Option<Block>,
+}
+
+/// The beginning of a block. It is kept here so that nothing of it is shown twice, however small the
+/// pieces are in which it comes, and what the other side says meanwhile is seen in its place.
+#[derive(Debug)]
+struct Block {
+    bytes: Vec<u8>,
+    _reserve: Reserve,
 }
 
 impl Frames {
@@ -258,8 +268,8 @@ impl Mysql {
                     cx.progress(side);
                 }
             }
-            // Of a frame at most a block waits for more: it is shown again with whatever comes, for
-            // what the other side says meanwhile can have both sides be looked for anew.
+            // Nothing is waited for unseen: what the other side says meanwhile can have both sides be
+            // looked for anew.
             _ => cx.consumed(side, frames.raw),
         }
         if frames.bytes.is_empty() {
@@ -413,6 +423,7 @@ impl Mysql {
                 input: Vec::new(),
                 begins: input.time_at(frames.raw),
                 ends: 0,
+                block: None,
             }));
             frames.raw = start;
             let lane = self.lane(side);
@@ -425,15 +436,34 @@ impl Mysql {
             .saturating_mul(FRAME_BLOCK_BYTES)
             .saturating_add(frame.start)
             .min(frame.end);
-        if input.end() < to {
-            return Step::More(to);
-        }
-        let len = usize::try_from(to.saturating_sub(frames.raw)).unwrap_or(usize::MAX);
-        let block = input.from(frames.raw).get(..len).unwrap_or_default();
-        frame.input.extend_from_slice(block);
-        if frames.raw > frame.start {
+        let kept = frame.block.as_ref().map_or(0, |block| block.bytes.len());
+        if kept == 0 && frames.raw > frame.start {
             frame.begins = input.time_at(frames.raw);
         }
+        let here = input.from(frames.raw);
+        let missing = usize::try_from(to.saturating_sub(frames.raw)).unwrap_or(usize::MAX);
+        let Some(rest) = here.get(..missing) else {
+            let size = kept.saturating_add(missing);
+            if frame.block.is_none() {
+                // Without room it stays with the host, and is shown again with what follows.
+                frame.block = Reserve::take(Budget::Blocks, size).map(|reserve| Block {
+                    bytes: Vec::with_capacity(size),
+                    _reserve: reserve,
+                });
+            }
+            if let Some(block) = &mut frame.block {
+                block.bytes.extend_from_slice(here);
+                frames.raw = input.end();
+            }
+            return Step::More(to);
+        };
+        if let Some(mut block) = frame.block.take() {
+            if frame.input.is_empty() {
+                std::mem::swap(&mut frame.input, &mut block.bytes);
+            }
+            frame.input.append(&mut block.bytes);
+        }
+        frame.input.extend_from_slice(rest);
         frame.ends = input.time_at(to.saturating_sub(1));
         frames.raw = to;
         Step::On
@@ -474,9 +504,11 @@ impl Mysql {
         frames.seen = frames.seen.max(end.unwrap_or(0));
         match (end, &mut frames.frame) {
             (Some(end), Some(frame)) if end <= frame.end => {
+                let block = frame.block.take().map_or(0, |block| block.bytes.len());
                 let lost = if matches!(frame.decoder, Decoder::Stored) {
                     let lost = end
                         .saturating_sub(frames.raw)
+                        .saturating_add(block as u64)
                         .saturating_add(frame.input.len() as u64);
                     frame.left = frame.left.saturating_sub(lost);
                     lost

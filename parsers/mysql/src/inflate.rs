@@ -9,7 +9,7 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use ruzstd::decoding::FrameDecoder;
 
-use crate::limits::{DECODERS_BYTES, ZSTD_WINDOW_BYTES};
+use crate::limits::{BLOCKS_BYTES, DECODERS_BYTES, ZSTD_WINDOW_BYTES};
 
 /// Zlib looks back this far (RFC 1951).
 const ZLIB_WINDOW: usize = 32 << 10;
@@ -34,27 +34,50 @@ pub enum Outcome {
     Broken,
 }
 
-/// Part of the budget.
+/// What frames may hold that are not over, of all connections together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Budget {
+    Decoders,
+    /// Beginnings of their blocks.
+    Blocks,
+}
+
+/// Part of a budget.
 #[derive(Debug)]
-struct Reserve(usize);
+pub(crate) struct Reserve {
+    budget: Budget,
+    bytes: usize,
+}
 
 thread_local! {
-    static RESERVED: Cell<usize> = const { Cell::new(0) };
+    static DECODERS: Cell<usize> = const { Cell::new(0) };
+    static BLOCKS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Budget {
+    /// Replaces what is reserved by what `change` makes of it, unless that is nothing or too much.
+    fn change(self, change: impl FnOnce(usize) -> Option<usize>) -> Option<()> {
+        let (reserved, limit) = match self {
+            Self::Decoders => (&DECODERS, DECODERS_BYTES),
+            Self::Blocks => (&BLOCKS, BLOCKS_BYTES),
+        };
+        let bytes = change(reserved.get()).filter(|&bytes| bytes <= limit)?;
+        reserved.set(bytes);
+        Some(())
+    }
 }
 
 impl Reserve {
-    fn take(bytes: usize) -> Option<Self> {
-        let reserved = RESERVED.get().checked_add(bytes)?;
-        (reserved <= DECODERS_BYTES).then(|| {
-            RESERVED.set(reserved);
-            Self(bytes)
-        })
+    pub(crate) fn take(budget: Budget, bytes: usize) -> Option<Self> {
+        budget.change(|reserved| reserved.checked_add(bytes))?;
+        Some(Self { budget, bytes })
     }
 }
 
 impl Drop for Reserve {
     fn drop(&mut self) {
-        RESERVED.set(RESERVED.get().saturating_sub(self.0));
+        self.budget
+            .change(|reserved| Some(reserved.saturating_sub(self.bytes)));
     }
 }
 
@@ -142,7 +165,7 @@ impl Decoder {
 
 impl Zlib {
     fn begin() -> Option<Box<Self>> {
-        let reserve = Reserve::take(ZLIB_WINDOW + ZLIB_STATE)?;
+        let reserve = Reserve::take(Budget::Decoders, ZLIB_WINDOW + ZLIB_STATE)?;
         Some(Box::new(Self {
             state: DecompressorOxide::new(),
             window: [0; ZLIB_WINDOW],
@@ -197,7 +220,8 @@ impl Zstd {
         let Some(mut header) = input.get(..len) else {
             return if last { Err(()) } else { Ok(None) };
         };
-        let reserve = Reserve::take(zstd_window(header, single, dictionary)?).ok_or(())?;
+        let window = zstd_window(header, single, dictionary)?;
+        let reserve = Reserve::take(Budget::Decoders, window).ok_or(())?;
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(ZSTD_WINDOW_BYTES as u64);
         decoder.init(&mut header).map_err(|_| ())?;

@@ -40,3 +40,8 @@ pub const ZSTD_WINDOW_BYTES: usize = 8 << 20;
 /// What decoders in the middle of a frame may hold, of all connections together: a quarter of an
 /// instance's memory. A frame for which nothing is left is a gap.
 pub(crate) const DECODERS_BYTES: usize = 16 << 20;
+
+/// What beginnings of blocks may hold that are not here whole, of all connections together: a thousand
+/// whole blocks are an eighth of an instance's memory and a quarter. What finds no room stays with the
+/// host.
+pub(crate) const BLOCKS_BYTES: usize = 16 << 20;

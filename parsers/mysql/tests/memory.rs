@@ -10,7 +10,7 @@ use messages::*;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use wirespan_parser_mysql::Mysql;
 use wirespan_sdk::Side;
-use wirespan_sdk::bindings::wirespan::parser::types::{Cause, Event, EventKind};
+use wirespan_sdk::bindings::wirespan::parser::types::{Ask, Cause, Event, EventKind};
 use wirespan_sdk::driver::Driver;
 
 /// Bytes of an idle connection after a thousand exchanges, the driver's state included.
@@ -19,7 +19,7 @@ const IDLE_BYTES: usize = 1024;
 const CONNECTIONS: u64 = 1000;
 const EXCHANGES: u64 = 1000;
 
-/// What decoders may hold together, and as much again for one connection's buffers.
+/// What decoders may hold together, or beginnings of blocks, and as much again for buffers.
 const HOSTILE_BYTES: usize = 32 << 20;
 
 #[global_allocator]
@@ -72,6 +72,12 @@ impl Run {
 
     /// One batch. Returns how many spans it made.
     fn exchange(&mut self, conn: u64, chunks: &[(Side, Vec<u8>)]) -> u64 {
+        self.present(conn, chunks).1
+    }
+
+    /// As [`Self::exchange`], and up to where the client was consumed.
+    fn present(&mut self, conn: u64, chunks: &[(Side, Vec<u8>)]) -> (u64, u64) {
+        let mut consumed = 0;
         let (mut events, mut bytes) = (Vec::new(), Vec::new());
         for (side, chunk) in chunks {
             self.time += 1;
@@ -80,12 +86,18 @@ impl Run {
             self.positions[conn as usize][usize::from(*side == Side::Server)] += chunk.len() as u64;
         }
         let mut output = self.driver.process(events, Vec::new(), bytes);
-        let mut spans = output.spans.len() as u64;
-        while output.more {
-            output = self.driver.process(Vec::new(), Vec::new(), Vec::new());
+        let mut spans = 0;
+        loop {
             spans += output.spans.len() as u64;
+            let asks = output.requests.iter();
+            let client = asks.filter(|ask| ask.ask == Ask::Consumed && ask.side == Side::Client);
+            consumed = client.map(|ask| ask.position).fold(consumed, u64::max);
+            if !output.more {
+                break;
+            }
+            output = self.driver.process(Vec::new(), Vec::new(), Vec::new());
         }
-        spans
+        (consumed, spans)
     }
 }
 
@@ -155,4 +167,46 @@ fn frames_that_grow_a_thousandfold_hold_no_more_than_the_limits() {
             }
         }
     }
+}
+
+#[test]
+fn blocks_that_are_never_whole_hold_no_more_than_their_limit_and_lose_nothing() {
+    let _alone = ALONE.lock();
+    let text = "x".repeat(15_000);
+    let ask = stored(0, &query(&text));
+    let (most, last) = ask.split_at(ask.len() - 1);
+    let (mut unread, mut spans) = (0, 0);
+    let region = Region::new(ALLOCATOR);
+    let mut run = Run::new(2 * CONNECTIONS, BASE | COMPRESS);
+    let mut left = Vec::new();
+    for conn in 0..2 * CONNECTIONS {
+        let (consumed, _) = run.present(conn, &[(Side::Client, most.to_vec())]);
+        let here = run.positions[conn as usize][0];
+        if consumed < here {
+            // There is no room: the host keeps it.
+            unread += 1;
+            run.positions[conn as usize][0] = consumed;
+            left.push(conn);
+        }
+    }
+    let change = region.change();
+    let held = change.bytes_allocated - change.bytes_deallocated;
+    assert!(held <= HOSTILE_BYTES, "{held} bytes");
+    assert!((500..CONNECTIONS).contains(&unread), "{unread}");
+    for conn in 0..2 * CONNECTIONS {
+        let rest = if left.contains(&conn) {
+            // All behind the frame's header.
+            ask[7..].to_vec()
+        } else {
+            last.to_vec()
+        };
+        spans += run.exchange(
+            conn,
+            &[
+                (Side::Client, rest),
+                (Side::Server, stored(1, &packet(1, &ok(1, 2)))),
+            ],
+        );
+    }
+    assert_eq!(spans, 2 * CONNECTIONS);
 }

@@ -34,8 +34,10 @@ impl Context<'_> {
         stream.consumed = position.clamp(stream.consumed, stream.next.max(stream.consumed));
     }
 
-    /// Do not show `side` again before its stream has reached `position`. Only to save work:
-    /// without it, it is shown again with every byte that comes.
+    /// Do not show `side` again before its stream has reached `position`. Only to save work: without it,
+    /// it is shown again with what comes, less and less often where that is little. A parser that
+    /// concludes something from which side spoke when has to do without, or what waits unseen of one
+    /// side is missed in its place among what the other says.
     pub fn need_to(&mut self, side: Side, position: u64) {
         self.stream(side).need = position;
     }

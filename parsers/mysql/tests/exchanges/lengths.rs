@@ -74,6 +74,44 @@ fn compressed_frames_have_nothing_to_do_with_packets() {
 }
 
 #[test]
+fn frames_that_come_byte_by_byte_are_shown_once() {
+    let text = format!("select '{}'", "abc ".repeat(12_000));
+    // Does not become less: the frames are as long as what they hold.
+    let mut random = wirespan_sdk::testkit::Random::of(1);
+    let noise: Vec<u8> = (0..60_000).map(|_| random.below(256) as u8).collect();
+    let wide = [&[0xfd, 0x60, 0xea, 0][..], &noise].concat();
+    let answer = result(1, &[wide], false, 2);
+    for (capability, compress) in [
+        (COMPRESS, deflated as fn(u8, &[u8]) -> Vec<u8>),
+        (ZSTD, zstandard),
+        (COMPRESS, stored),
+    ] {
+        let (asks, answers) = (compress(0, &query(&text)), compress(1, &answer));
+        let total = asks.len() + answers.len();
+        assert!(answers.len() > 60_000);
+        let mut conversation = started(capability);
+        for byte in asks {
+            conversation = conversation.client([byte]);
+        }
+        for byte in answers {
+            conversation = conversation.server([byte]);
+        }
+        let conversation = conversation.close(Cause::Finished);
+        for batch in [1, 7] {
+            let report = wirespan_sdk::testkit::replay::<Mysql>(&conversation, batch);
+            assert_eq!(report.spans.len(), 1);
+            assert_eq!(
+                report.spans[0].integer("db.response.returned_rows"),
+                Some(1)
+            );
+            // A header of seven bytes is shown until it is whole, and so is the login.
+            let presented = wirespan_sdk::testkit::presented::<Mysql>(&conversation, batch);
+            assert!(presented < total + 1000, "{presented} bytes of {total}");
+        }
+    }
+}
+
+#[test]
 fn hostile_lengths_end_in_nothing_wrong() {
     let answers: &[&[u8]] = &[
         b"\xff\xff\xff\x01\xfe",

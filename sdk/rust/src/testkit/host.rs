@@ -13,14 +13,19 @@ const CONN: u64 = 7;
 /// More rounds without new bytes than this mean that host and parser answer each other for ever.
 const MAX_ROUNDS: usize = 64;
 
-/// Something of a side that is not consumed, in its place.
+/// So often a side is shown at each piece of a message.
+const PATIENCE: u32 = 6;
+
+/// Something of a side that is not consumed, in its place, and in its order among all that happened.
 enum Item {
     Data {
+        order: u64,
         position: u64,
         time: u64,
         bytes: Vec<u8>,
     },
     Gap {
+        order: u64,
         position: u64,
         time: u64,
         len: u64,
@@ -42,6 +47,10 @@ struct Kept {
     position: u64,
     items: VecDeque<Item>,
     need: u64,
+    /// Shown without anything being consumed, so many times in a row; and up to where it is held back
+    /// then, unless something else happens.
+    fruitless: u32,
+    hold: u64,
     skip: u64,
     skip_from: u64,
     skip_lost: bool,
@@ -51,17 +60,44 @@ struct Kept {
     present: bool,
 }
 
+impl Kept {
+    fn is_ready(&self) -> bool {
+        self.position >= self.need && self.position >= self.hold
+    }
+
+    fn begins(&self) -> u64 {
+        self.items.front().map_or(self.position, Item::position)
+    }
+
+    /// A message that drips in is shown less and less often, as the host does it.
+    fn was_shown(&mut self, before: u64) {
+        let begins = self.begins();
+        if begins != before || self.items.is_empty() {
+            (self.fruitless, self.hold) = (0, 0);
+            return;
+        }
+        self.fruitless += 1;
+        if self.fruitless >= PATIENCE {
+            self.hold = self.position + (self.position - begins) / 8;
+        }
+    }
+}
+
 struct Host<P> {
     driver: Driver<P>,
     sides: [Kept; 2],
     /// The batch being made: events, and the bytes of those that have any.
-    events: Vec<(wit::Event, Vec<u8>)>,
+    events: Vec<(u64, wit::Event, Vec<u8>)>,
+    /// How much happened so far.
+    order: u64,
     facts: Vec<wit::Fact>,
     texts: Vec<u8>,
     report: Report,
     wake: Option<u64>,
     now: u64,
     closed: bool,
+    /// Bytes in all batches.
+    presented: usize,
 }
 
 /// Presents a conversation to a parser, with `batch` steps a call (at least one).
@@ -70,16 +106,31 @@ struct Host<P> {
 /// When the parser breaks the contract.
 #[must_use]
 pub fn replay<P: Parser>(conversation: &Conversation, batch: usize) -> Report {
+    present::<P>(conversation, batch).report
+}
+
+/// How many bytes are presented in all: each as often as it is shown.
+///
+/// # Panics
+/// As [`replay`].
+#[must_use]
+pub fn presented<P: Parser>(conversation: &Conversation, batch: usize) -> usize {
+    present::<P>(conversation, batch).presented
+}
+
+fn present<P: Parser>(conversation: &Conversation, batch: usize) -> Host<P> {
     let mut host = Host::<P> {
         driver: Driver::default(),
         sides: Default::default(),
         events: Vec::new(),
+        order: 0,
         facts: Vec::new(),
         texts: Vec::new(),
         report: Report::default(),
         wake: None,
         now: conversation.steps.first().map_or(0, Step::time),
         closed: false,
+        presented: 0,
     };
     for (side, &position) in host.sides.iter_mut().zip(&conversation.positions) {
         side.position = position;
@@ -88,7 +139,7 @@ pub fn replay<P: Parser>(conversation: &Conversation, batch: usize) -> Report {
     for steps in conversation.steps.chunks(batch.max(1)) {
         for step in steps {
             if host.report.end.is_some() || host.closed {
-                return host.report;
+                return host;
             }
             host.wake_before(step.time());
             host.now = step.time();
@@ -98,7 +149,12 @@ pub fn replay<P: Parser>(conversation: &Conversation, batch: usize) -> Report {
         }
         host.flush();
     }
-    host.report
+    if host.report.end.is_none() && !host.closed {
+        // Nothing more comes.
+        host.release();
+        host.flush();
+    }
+    host
 }
 
 impl<P: Parser> Host<P> {
@@ -136,6 +192,7 @@ impl<P: Parser> Host<P> {
             && self.report.end.is_none()
         {
             self.now = wake;
+            self.release();
             self.event(EventKind::Timer, Side::Client, wake, 0, 0, Cause::None);
             self.flush();
         }
@@ -160,7 +217,13 @@ impl<P: Parser> Host<P> {
             side,
             cause,
         };
-        self.events.push((event, Vec::new()));
+        let order = self.next();
+        self.events.push((order, event, Vec::new()));
+    }
+
+    fn next(&mut self) -> u64 {
+        self.order += 1;
+        self.order
     }
 
     fn step(&mut self, step: &Step) {
@@ -181,9 +244,11 @@ impl<P: Parser> Host<P> {
                 }
                 if !after.is_empty() {
                     let position = position + below as u64;
+                    let order = self.next();
                     self.keep(
                         side,
                         Item::Data {
+                            order,
                             position,
                             time,
                             bytes: after.to_vec(),
@@ -208,9 +273,11 @@ impl<P: Parser> Host<P> {
                 }
                 if len > below {
                     let position = position + below;
+                    let order = self.next();
                     self.keep(
                         side,
                         Item::Gap {
+                            order,
                             position,
                             time,
                             len: len - below,
@@ -221,6 +288,7 @@ impl<P: Parser> Host<P> {
             }
             Step::GapUnknown { side, time, cause } => {
                 self.stop_skip(side);
+                self.release();
                 let kept = &mut self.sides[side.index()];
                 *kept = Kept {
                     position: kept.position + (1 << 20),
@@ -230,15 +298,14 @@ impl<P: Parser> Host<P> {
             }
             Step::End { side, time } => {
                 self.stop_skip(side);
-                self.present(side);
+                self.release();
                 let position = self.sides[side.index()].position;
                 self.event(EventKind::End, side, time, position, 0, Cause::None);
             }
             Step::Close { time, cause } => {
-                for side in [Side::Client, Side::Server] {
-                    self.stop_skip(side);
-                    self.present(side);
-                }
+                self.stop_skip(Side::Client);
+                self.stop_skip(Side::Server);
+                self.release();
                 self.event(EventKind::Close, Side::Client, time, 0, 0, cause);
                 self.closed = true;
             }
@@ -247,19 +314,31 @@ impl<P: Parser> Host<P> {
     }
 
     fn keep(&mut self, side: Side, item: Item) {
-        let other = &self.sides[side.other().index()];
-        let other_waits = other.position >= other.need;
         let kept = &mut self.sides[side.index()];
         if matches!(item, Item::Gap { .. }) {
             // What is needed will never be there whole.
             kept.need = 0;
         }
         kept.items.push_back(item);
-        if kept.position >= kept.need {
+        if kept.position < kept.hold {
+            return;
+        }
+        let ready = kept.is_ready();
+        let other = &mut self.sides[side.other().index()];
+        other.hold = 0;
+        if ready {
             // What the other side holds back came before it.
-            if other_waits {
+            if other.is_ready() {
                 self.present(side.other());
             }
+            self.present(side);
+        }
+    }
+
+    /// Something happened: what is held back is seen before it.
+    fn release(&mut self) {
+        for side in [Side::Client, Side::Server] {
+            self.sides[side.index()].hold = 0;
             self.present(side);
         }
     }
@@ -280,22 +359,26 @@ impl<P: Parser> Host<P> {
         self.events
             .extend(kept.items.iter().skip(kept.shown).map(|item| match item {
                 Item::Data {
+                    order,
                     position,
                     time,
                     bytes,
                 } => {
                     let len = bytes.len() as u64;
                     (
+                        *order,
                         event(EventKind::Data, *position, *time, len, Cause::None),
                         bytes.clone(),
                     )
                 }
                 Item::Gap {
+                    order,
                     position,
                     time,
                     len,
                     cause,
                 } => (
+                    *order,
                     event(EventKind::Gap, *position, *time, *len, *cause),
                     Vec::new(),
                 ),
@@ -355,12 +438,15 @@ impl<P: Parser> Host<P> {
 
     fn process(&mut self) {
         let mut bytes = Vec::new();
+        self.events.sort_by_key(|(order, ..)| *order);
+        let shown = [0, 1].map(|side: usize| self.sides[side].shown > 0);
+        let before = [0, 1].map(|side: usize| self.sides[side].begins());
         for side in [Side::Client, Side::Server] {
             // One stretch a side.
-            for (event, data) in self
+            for (_, event, data) in self
                 .events
                 .iter_mut()
-                .filter(|(event, _)| event.side == side)
+                .filter(|(_, event, _)| event.side == side)
             {
                 event.offset = if data.is_empty() {
                     0
@@ -371,7 +457,8 @@ impl<P: Parser> Host<P> {
             }
             self.sides[side.index()].shown = 0;
         }
-        let mut events: Vec<_> = self.events.drain(..).map(|(event, _)| event).collect();
+        self.presented += bytes.len();
+        let mut events: Vec<_> = self.events.drain(..).map(|(_, event, _)| event).collect();
         let mut facts = self.facts.clone();
         for fact in &mut facts {
             fact.text.start += bytes.len() as u32;
@@ -384,7 +471,12 @@ impl<P: Parser> Host<P> {
                 .process(std::mem::take(&mut events), facts, bytes);
             self.take(&output);
             if !output.more {
-                return;
+                break;
+            }
+        }
+        for ((side, shown), before) in self.sides.iter_mut().zip(shown).zip(before) {
+            if shown {
+                side.was_shown(before);
             }
         }
     }

@@ -5,19 +5,22 @@
 //! out. [`check_cuts`] presents it again with the bytes cut at other places and the events
 //! batched differently: every parser must report the same spans. [`check_losses`] presents it with
 //! each piece lost in turn: only what stood around it may be missing, and that is flagged.
-//! [`Random`] makes the conversations of a test differ from run to run.
+//! [`orders`] and [`disorder`] mix both sides anew. [`presented`] counts the bytes shown. [`Random`]
+//! makes the conversations of a test differ from run to run.
 
 mod conversation;
 mod cuts;
 mod host;
 mod losses;
+mod orders;
 mod random;
 mod report;
 
 pub use conversation::{Conversation, Step};
 pub use cuts::{check_cuts, removals};
-pub use host::replay;
+pub use host::{presented, replay};
 pub use losses::check_losses;
+pub use orders::{disorder, orders};
 pub use random::Random;
 pub use report::{End, Report, SeenSpan, SeenValue};
 
