@@ -94,6 +94,9 @@ pub struct Http {
     pub(crate) confirmed: bool,
     /// A response that came before any request for it: status, position and times of what is held.
     pub(crate) early: Option<Box<Exchange>>,
+    /// An exchange that is over, the first since requests may have passed unseen: what comes next shows
+    /// whether the response was that of its request.
+    pub(crate) doubted: Option<Box<Exchange>>,
     /// When the timer is to come; 0 when it is not set.
     timer: u64,
 }
@@ -178,6 +181,7 @@ impl Parser for Http {
             awaits_interim: false,
             confirmed: false,
             early: None,
+            doubted: None,
             timer: 0,
         }
     }
@@ -325,8 +329,18 @@ impl Http {
         let exchange = self.queue.pop_front()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(exchange.texts.len());
         let last = exchange.last;
-        self.report(exchange, cx);
-        last
+        if exchange.doubt == Flags::empty() || last.is_some() || exchange.reported {
+            self.report(exchange, cx);
+            return last;
+        }
+        self.doubted = Some(exchange);
+        if self.queue.is_empty() {
+            self.watch(cx);
+        } else {
+            // Requests are sent ahead of their responses: others may have been, unseen.
+            self.part_doubted(cx);
+        }
+        None
     }
 
     pub(crate) fn report(&self, exchange: Box<Exchange>, cx: &mut Context<'_>) {
@@ -339,6 +353,7 @@ impl Http {
     /// Reports what is in flight as it is and gives the connection up.
     pub(crate) fn give_up(&mut self, reason: &'static str, cx: &mut Context<'_>) -> Step {
         let time = self.client.time.max(self.server.time);
+        self.report_doubted(cx);
         while let Some(mut exchange) = self.queue.pop_front() {
             if !exchange.is_over() {
                 exchange.flag(Flags::UNFINISHED);
@@ -352,20 +367,25 @@ impl Http {
         Step::Done
     }
 
-    /// Sets the timer for a response that goes on.
+    /// Sets the timer for a response that goes on, or is doubted.
     pub(crate) fn watch(&mut self, cx: &mut Context<'_>) {
-        let Some(exchange) = self.queue.front() else {
+        let begun = |e: &&Exchange| e.response == Message::Begun && !e.reported;
+        let Some(exchange) = self.doubted.as_deref().or(self.queue.front().filter(begun)) else {
             return;
         };
-        if self.timer == 0 && exchange.response == Message::Begun && !exchange.reported {
+        if self.timer == 0 {
             self.timer = exchange.response_start.saturating_add(UNFINISHED_AFTER);
             cx.wake_at(self.timer);
         }
     }
 
-    /// Reports a response that is not over at `time` when it outlived the limit. The timer notices
-    /// that, or what comes first after it: the span is the same.
+    /// Reports a response that is not over at `time` when it outlived the limit, or is still doubted.
+    /// The timer notices that, or what comes first after it: the span is the same.
     pub(crate) fn report_overdue(&mut self, time: u64, cx: &mut Context<'_>) {
+        let overdue = |e: &Exchange| time >= e.response_start.saturating_add(UNFINISHED_AFTER);
+        if self.doubted.as_deref().is_some_and(overdue) {
+            self.report_doubted(cx);
+        }
         let Some(exchange) = self.queue.front_mut() else {
             return;
         };

@@ -87,6 +87,8 @@ pub(crate) struct Exchange {
     pub(crate) reported: bool,
     /// What comes after this exchange is not to be relied on, and why.
     pub(crate) last: Option<&'static str>,
+    /// Why the response may be that of another request, which passed unseen.
+    pub(crate) doubt: Flags,
     /// Of the request; where that was not seen, of the response.
     pub(crate) position: u64,
     pub(crate) start: u64,
@@ -112,6 +114,7 @@ impl Default for Exchange {
             flags: Flags::empty(),
             reported: false,
             last: None,
+            doubt: Flags::empty(),
             position: 0,
             start: 0,
             request_end: 0,

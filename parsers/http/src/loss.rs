@@ -3,7 +3,7 @@
 use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
 
 use crate::connection::{Http, State};
-use crate::exchange::{Exchange, Message, Method};
+use crate::exchange::{Exchange, Message, Method, fresh};
 
 impl Http {
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
@@ -34,6 +34,10 @@ impl Http {
                 (true, Side::Server) => drop(self.finish_response(cx)),
             }
             return;
+        }
+        match side {
+            Side::Client => self.report_doubted(cx),
+            Side::Server => self.part_doubted(cx),
         }
         self.flag_current(side, Flags::GAP);
         let lane = self.lane(side);
@@ -231,6 +235,50 @@ impl Http {
         }
     }
 
+    /// The client went on, so that it had its response, or nothing came for long.
+    #[inline]
+    pub(crate) fn report_doubted(&mut self, cx: &mut Context<'_>) {
+        if let Some(exchange) = self.doubted.take() {
+            self.report_late(exchange, cx);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report_late(&self, exchange: Box<Exchange>, cx: &mut Context<'_>) {
+        self.report(exchange, cx);
+    }
+
+    /// The server went on without a further request: of several that it had, all but the last passed
+    /// unseen, and which of the responses is that one's cannot be told. Nor is the method known by
+    /// which this one was read.
+    #[inline]
+    pub(crate) fn part_doubted(&mut self, cx: &mut Context<'_>) {
+        if let Some(asked) = self.doubted.take() {
+            self.part(asked, cx);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn part(&mut self, mut asked: Box<Exchange>, cx: &mut Context<'_>) {
+        self.missed = self.missed | asked.doubt;
+        let mut orphan = fresh();
+        orphan.position = asked.response_position;
+        orphan.start = asked.response_start;
+        orphan.minor = asked.minor;
+        orphan.flags = asked.flags;
+        orphan.status = std::mem::take(&mut asked.status);
+        orphan.response_position = asked.response_position;
+        orphan.response_start = std::mem::take(&mut asked.response_start);
+        orphan.end = std::mem::take(&mut asked.end);
+        orphan.response_bytes = std::mem::take(&mut asked.response_bytes);
+        orphan.response_body = asked.response_body.take();
+        asked.end = asked.request_end.max(asked.start);
+        self.report(asked, cx);
+        self.report(orphan, cx);
+    }
+
     /// The client sends no more.
     pub(crate) fn end_requests(&mut self, cx: &mut Context<'_>) {
         if let Some(exchange) = self.current(Side::Client) {
@@ -283,6 +331,7 @@ impl Http {
         self.end_responses(ended, cx);
         self.end_requests(cx);
         let last = self.client.time.max(self.server.time);
+        self.report_doubted(cx);
         while let Some(mut exchange) = self.queue.pop_front() {
             if exchange.response == Message::Awaited {
                 if exchange.flags.bits() & Flags::GAP.bits() == 0

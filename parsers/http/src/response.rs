@@ -86,6 +86,7 @@ impl Http {
         if self.behind_loss.is_some() || self.awaits_interim {
             return self.give_up("bytes lost among pipelined requests", cx);
         }
+        self.part_doubted(cx);
         self.server.failed_starts = self.server.failed_starts.saturating_add(1);
         if self.server.failed_starts > FAILED_STARTS {
             return self.give_up("no responses where they should be", cx);
@@ -117,6 +118,10 @@ impl Http {
         cx: &mut Context<'_>,
     ) -> bool {
         let (time, unordered) = (input.time_at(at), input.unordered_at(at));
+        // Servers say 408 before they close an idle connection.
+        if line.status != 408 && !unordered {
+            self.part_doubted(cx);
+        }
         // Ahead of several requests others may have passed unseen, and be what this answers.
         let doubtful = self.crowded
             && self.missed != Flags::empty()
@@ -196,7 +201,7 @@ impl Http {
         if exchange.method != Method::Unseen {
             // Which response belongs to which request was not seen from the beginning.
             exchange.flag(self.missed);
-            self.missed = Flags::empty();
+            exchange.doubt = std::mem::take(&mut self.missed);
         }
     }
 

@@ -266,6 +266,7 @@ fn what_is_no_message_is_looked_over_so_often_and_no_more() {
     let (_, reason) = outcome(&report);
     assert_eq!(reason, Some("no requests where they should be"));
     let few = start(3).client("GET /b HTTP/1.1\r\n\r\n").server(OK);
+    let few = few.close(Cause::Finished);
     let report = run(&few);
     let (span, reason) = outcome(&report);
     assert_eq!((span.text("url.path"), reason), (Some("/b"), None));

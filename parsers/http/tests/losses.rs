@@ -400,3 +400,65 @@ fn what_is_lost_harms_only_its_neighbourhood() {
         }
     }
 }
+
+/// The requests before the only one that was seen are answered first: nothing but the number of the
+/// responses tells that there were others.
+#[test]
+fn responses_to_a_pipeline_of_which_only_the_last_is_seen_have_no_request() {
+    let one = |status: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let joined = Flags::MID_STREAM;
+    let after = |conversation: Conversation| {
+        conversation
+            .client("GET /d HTTP/1.1\r\n\r\n")
+            .server(one("500", "four"))
+            .client("GET /e HTTP/1.1\r\n\r\n")
+            .server(OK)
+    };
+    let begin = || Conversation::mid_stream().client("GET /c HTTP/1.1\r\n\r\n");
+    let expected = [
+        (Some("/c"), None, joined),
+        (None, Some(200), joined),
+        (None, Some(404), joined),
+        (Some("/d"), Some(500), joined),
+        (Some("/e"), Some(200), Flags::empty()),
+    ];
+    let together = begin().server([one("200", "one"), one("404", "two")].concat());
+    assert_eq!(brief(&spans(after(together))), expected);
+    let apart = begin().server(one("200", "one")).server(one("404", "two"));
+    assert_eq!(brief(&spans(after(apart))), expected);
+    // The client goes on: it had its response. So does what servers say to clients that do not.
+    let alone = spans(after(begin().server(one("200", "one"))));
+    assert_eq!(brief(&alone)[0], (Some("/c"), Some(200), joined));
+    let timeout = spans(begin().server(one("200", "one")).server(one("408", "")));
+    assert_eq!(brief(&timeout)[0], (Some("/c"), Some(200), joined));
+    // Of a request that is not over, or of one sent ahead, the response begins too early.
+    let ahead = begin()
+        .server("HTTP/1.1 200 x\r\nContent-Length: 4\r\n\r\non")
+        .client("GET /d HTTP/1.1\r\n\r\n")
+        .server("e.")
+        .server(one("404", "two"));
+    let found = spans(ahead);
+    assert!(
+        brief(&found)
+            .iter()
+            .all(|(path, status, _)| path.is_none() || status.is_none())
+    );
+}
+
+/// Nobody waits for ever to be told of the last exchange of a connection that stays open.
+#[test]
+fn what_nothing_follows_is_told_after_a_minute() {
+    let conversation = Conversation::mid_stream()
+        .client("GET /c HTTP/1.1\r\n\r\n")
+        .server(OK);
+    assert_eq!(replay::<Http>(&conversation, 1).spans.len(), 0);
+    let later = conversation.pause(61_000_000_000);
+    let told = replay::<Http>(&later, 1).spans;
+    assert_eq!(brief(&told), [(Some("/c"), Some(200), Flags::MID_STREAM)]);
+    assert!(told[0].end < 10_000);
+}
