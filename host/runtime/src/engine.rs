@@ -144,3 +144,64 @@ const fn concat_target() -> &'static str {
         "x86_64-unknown-linux-gnu"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    /// What compiled code says of the instructions that it may use: names and values as wasmtime writes
+    /// them down, a length before the name, and a 2 for a truth value behind it.
+    fn features(settings: &Config) -> BTreeMap<String, bool> {
+        let engine = wasmtime::Engine::new(settings).unwrap();
+        let code = Component::new(&engine, "(component)").unwrap();
+        let code = code.serialize().unwrap();
+        let flags = code.windows(4).enumerate().filter(|(_, at)| at == b"has_");
+        let read = |(at, _)| {
+            let len = usize::from(*code.get(at - 1)?);
+            let name = std::str::from_utf8(code.get(at..at + len)?).ok()?;
+            match code.get(at + len..at + len + 2)? {
+                [2, value @ (0 | 1)] => Some((name.to_owned(), *value == 1)),
+                _ => None,
+            }
+        };
+        flags.filter_map(read).collect()
+    }
+
+    fn hash(settings: &Config) -> u64 {
+        let engine = wasmtime::Engine::new(settings).unwrap();
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn code_is_compiled_for_every_cpu_of_the_architecture() {
+        let ours = features(&settings().unwrap());
+        assert!(ours.len() > 3, "no features are found: {ours:?}");
+        let used: Vec<_> = ours.iter().filter(|(_, has)| **has).collect();
+        assert!(used.is_empty(), "for some CPUs only: {used:?}");
+    }
+
+    /// The check above would notice, and entries of the cache would not be mixed up.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn code_for_this_cpu_is_other_code() {
+        let mut native = Config::new();
+        native.wasm_component_model(true);
+        let mut named = native.clone();
+        named.target(concat_target()).unwrap();
+        let found = features(&native);
+        let cpu = [
+            ("has_sse41", is_x86_feature_detected!("sse4.1")),
+            ("has_avx2", is_x86_feature_detected!("avx2")),
+        ];
+        for (name, has) in cpu {
+            assert_eq!(found.get(name), Some(&has), "{name} in {found:?}");
+        }
+        if cpu.iter().any(|(_, has)| *has) {
+            assert_ne!(hash(&native), hash(&named));
+        }
+    }
+}

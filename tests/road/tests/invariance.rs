@@ -57,7 +57,7 @@ fn generated(protocol: Protocol, hard: bool) -> Result<()> {
 /// were others: see `docs/limits.md`.
 #[test]
 fn http_is_the_same_however_it_is_cut_and_a_loss_harms_its_neighbourhood() -> Result<()> {
-    generated(Protocol::Http, false)
+    generated(Protocol::Http, true)
 }
 
 #[test]
