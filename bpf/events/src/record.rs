@@ -70,6 +70,8 @@ pub mod flag {
     pub const POSITIONS: u8 = 2;
     /// Of [`Secured`](crate::Secured): nobody may hear of this socket, nor of what was told of its stand-in.
     pub const HIDDEN: u8 = 4;
+    /// Of [`Secured`](crate::Secured): it is so already; only what was told of its stand-in is new.
+    pub const JOINED: u8 = 8;
 }
 
 /// Whether an `sk` is no socket, but stands in for that of a TLS object: addresses of the kernel have
@@ -235,4 +237,6 @@ pub mod call {
     pub const SOCKETPAIR: u8 = 13;
     pub const TLS_READ: u8 = 20;
     pub const TLS_WRITE: u8 = 21;
+    /// A record was sealed or opened: of a TLS object that has one direction only.
+    pub const TLS_RECORD: u8 = 22;
 }

@@ -19,7 +19,14 @@ use crate::maps::{
 use crate::output::{self, RECORD_HEADER};
 use crate::tls::TLS_HANDSHAKE;
 use crate::walk::{self, Found};
-use crate::{life, report};
+use crate::{life, records, report};
+
+/// [`TlsObject::whole`] of one that was seen from its handshake on.
+pub const WHOLE: u64 = 1;
+
+/// For [`secure`]: all plaintext of the direction that is told has been seen, whatever is known of the
+/// probes.
+pub const SEEN_WHOLE: u8 = 128;
 
 const NOTHING: Found = Found { sk: 0, inode: 0 };
 
@@ -63,7 +70,11 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
             && let Some(address) = output::first_byte((*call).shape, (*call).argument)
             && let Some((key, object)) = output::origin_of(address, tgid)
         {
-            adopt(&key, object, found, state, (*call).exit);
+            if records::may_have(state, object.whole) {
+                adopt(&key, object, found, state, (*call).exit);
+            }
+        } else if (*call).direction != SENT {
+            records::received(call);
         }
     }
 }
@@ -160,7 +171,12 @@ unsafe fn adopt(
                 inode: (*known).inode,
             };
             if before != found {
-                if is_stand_in(before.sk) && !take_over(before, found, state, key.tls, time) {
+                let mid = if whole == records::SEALS | WHOLE {
+                    since_sight(state)
+                } else {
+                    since_birth(state)
+                };
+                if is_stand_in(before.sk) && !take_over(before, found, state, key.tls, time, mid) {
                     return false;
                 }
                 (*known).sk = found.sk;
@@ -179,7 +195,9 @@ unsafe fn adopt(
         if (*state).flags & (socket_flag::ANNOUNCED | socket_flag::HIDDEN) == socket_flag::ANNOUNCED
         {
             // One whose handshake was seen has shown all of its plaintext, however old its socket is.
-            let mid = if whole != 0 && time > probed_since() {
+            let mid = if whole == records::SEALS | WHOLE {
+                since_sight(state)
+            } else if whole & WHOLE != 0 && time > probed_since() {
                 0
             } else {
                 since_birth(state)
@@ -192,7 +210,14 @@ unsafe fn adopt(
 
 /// What was told of a stand-in becomes the socket's.
 #[inline(always)]
-unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, time: u64) -> bool {
+unsafe fn take_over(
+    before: Found,
+    found: Found,
+    state: *mut Socket,
+    tls: u64,
+    time: u64,
+    mid: u8,
+) -> bool {
     // SAFETY: as in `bind`; `stand` is a value of the map of sockets.
     unsafe {
         let Some(stand) = SOCKETS.get_ptr_mut(before.sk) else {
@@ -206,6 +231,8 @@ unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, t
             if !report::secured(found, before, tls, [0; 2], flag::HIDDEN, time) {
                 return false;
             }
+        } else if flags & socket_flag::SECURED != 0 && (*stand).flags & socket_flag::RECORDS != 0 {
+            return records::join(stand, before, found, state, tls, time);
         } else if flags & socket_flag::SECURED != 0 {
             // It has plaintext of another TLS object.
             life::cut_off_here(stand, before.sk);
@@ -215,7 +242,7 @@ unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, t
                 return false;
             }
             let passed = (*stand).plaintext;
-            if !announce(state, found, before, tls, time, since_birth(state)) {
+            if !announce(state, found, before, tls, time, mid) {
                 return false;
             }
             (*state).plaintext = passed;
@@ -227,7 +254,7 @@ unsafe fn take_over(before: Found, found: Found, state: *mut Socket, tls: u64, t
 }
 
 /// From here on the plaintext of this socket is reported. `mid`: 0, or [`flag::MID_STREAM`] where
-/// plaintext has passed unseen.
+/// plaintext has passed unseen, or [`SEEN_WHOLE`].
 ///
 /// # Safety
 /// `state` is a value of the map of sockets that the host knows of.
@@ -239,7 +266,12 @@ pub unsafe fn secure(state: *mut Socket, sk: u64, tls: u64, time: u64, mid: u8) 
             sk,
             inode: (*state).inode,
         };
-        announce(state, found, NOTHING, tls, time, since_birth(state) | mid);
+        let mid = if mid == SEEN_WHOLE {
+            since_sight(state)
+        } else {
+            since_birth(state) | mid
+        };
+        announce(state, found, NOTHING, tls, time, mid);
     }
 }
 
@@ -250,6 +282,17 @@ fn probed_since() -> u64 {
         // SAFETY: a value of an array map.
         Some(since) => unsafe { *since },
         None => TLS_ATTACHING,
+    }
+}
+
+/// 0 for a connection that was seen from its beginning on.
+#[inline(always)]
+unsafe fn since_sight(state: *mut Socket) -> u8 {
+    // SAFETY: `state` is a value of the map of sockets.
+    if unsafe { (*state).flags } & socket_flag::MID_STREAM == 0 {
+        0
+    } else {
+        flag::MID_STREAM
     }
 }
 

@@ -292,6 +292,10 @@ unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, threa
                 } else {
                     (*entered).buffer
                 },
+                held: 0,
+                rest: 0,
+                rests: 0,
+                half: false,
                 bytes,
                 entry: (*entered).entry,
                 sent: kind == kind::WRITE,

@@ -18,6 +18,7 @@ mod hand_over;
 mod life;
 mod maps;
 mod output;
+mod records;
 mod report;
 mod socket;
 mod tls;

@@ -30,6 +30,10 @@ const MAX_TLS: usize = 64 * 1024;
 const MAX_TLS_OUTPUTS: usize = 32 * 1024;
 /// Processes with such objects.
 const MAX_TLS_PROCESSES: usize = 4096;
+/// Threads that are within rustls, or have just received what it is to open. None waits there.
+const RECORDS_IN_FLIGHT: usize = 4096;
+/// Keys of rustls: a connection has two. One that is forgotten is joined in the middle.
+const MAX_RECORD_OBJECTS: usize = 16 * 1024;
 
 /// Size of the templates that the kernel wants to see; the maps that the host puts in are larger.
 const TEMPLATE_GO: usize = 64;
@@ -97,9 +101,27 @@ pub static TLS_OBJECTS: LruHashMap<TlsKey, TlsObject, MAX_TLS> = LruHashMap::new
 #[btf_map]
 pub static TLS_OUTPUTS: LruHashMap<TlsOutput, TlsOrigin, MAX_TLS_OUTPUTS> = LruHashMap::new();
 
-/// Processes whose sends are compared with those.
+/// Processes whose sends are compared with those, and what is known of their records: see
+/// [`process_flag`].
 #[btf_map]
 pub static TLS_PROCESSES: LruHashMap<u32, u8, MAX_TLS_PROCESSES> = LruHashMap::new();
+
+/// Not 0: there are probes on programs with rustls.
+#[btf_map]
+pub static RUSTLS_WATCHED: Array<u32, 1> = Array::new();
+
+/// Records that are being sealed or opened, by thread. Of one that has died in the middle of it nothing
+/// tells; the least recently used go.
+#[btf_map]
+pub static RECORD_CALLS: LruHashMap<u64, RecordCall, RECORDS_IN_FLIGHT> = LruHashMap::new();
+
+/// Keys of rustls that seal or open.
+#[btf_map]
+pub static RECORD_OBJECTS: LruHashMap<TlsKey, RecordObject, MAX_RECORD_OBJECTS> = LruHashMap::new();
+
+/// What threads of programs with rustls have received last.
+#[btf_map]
+pub static RECEIVED_LAST: LruHashMap<u64, Received, RECORDS_IN_FLIGHT> = LruHashMap::new();
 
 /// Not 0: there are probes on programs made by Go.
 #[btf_map]
@@ -287,6 +309,20 @@ pub mod socket_flag {
     pub const MOVED: [u32; 2] = [8192, 16384];
     /// Its plaintext is that of Go's crypto/tls.
     pub const GO: u32 = 1 << 16;
+    /// Of a socket: rustls opens what is received on it. Of a stand-in: rustls has sealed it.
+    pub const RECORDS: u32 = 1 << 17;
+    /// What rustls sends on it was not seen from its beginning on, what it receives was.
+    pub const LACKS: u32 = 1 << 18;
+}
+
+/// Bits of the values of [`TLS_PROCESSES`].
+pub mod process_flag {
+    /// Its sends are compared with what its TLS objects have put out.
+    pub const EXPECTED: u8 = 1;
+    /// A record of rustls was proven to be where it was looked for.
+    pub const PROVEN: u8 = 2;
+    /// One was not.
+    pub const UNPROVEN: u8 = 4;
 }
 
 #[repr(C)]
@@ -335,8 +371,53 @@ pub struct TlsObject {
     pub inode: u64,
     /// When it was first seen: another object at this address has another time.
     pub born: u64,
-    /// Not 0: it was first seen while it shook hands, before there was any plaintext.
+    /// 1: it was first seen while it shook hands, before there was any plaintext;
+    /// [`records::SEALS`](crate::records::SEALS): a key of rustls, which has one direction only.
     pub whole: u64,
+}
+
+/// A record that rustls seals or opens.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RecordCall {
+    /// Where the result goes.
+    pub result: u64,
+    /// The key.
+    pub object: u64,
+    /// Number of the record, of those of its key.
+    pub sequence: u64,
+    pub entry: u64,
+    /// The argument, as it was at the entry.
+    pub message: [u64; 5],
+    /// Length of the plaintext; while one is being opened, of the record without its header.
+    pub bytes: u64,
+    /// Address of the record, without its header.
+    pub sealed: u64,
+    pub kind: u64,
+}
+
+/// A key of rustls.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RecordObject {
+    /// Number of its next record.
+    pub next: u64,
+    /// Of one that opens: its socket; 0 while it is not known.
+    pub sk: u64,
+    pub inode: u64,
+    pub flags: u64,
+}
+
+/// What a thread has received in one call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Received {
+    pub sk: u64,
+    pub inode: u64,
+    pub address: u64,
+    pub bytes: u64,
+    /// Its end, to know it again.
+    pub last: [u64; 2],
 }
 
 /// The part of a TLS record that no other record has.

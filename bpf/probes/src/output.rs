@@ -17,7 +17,7 @@ use wirespan_events::is_stand_in;
 use crate::copy::{MESSAGE_IOV, user};
 use crate::maps::{
     CONTROL, SOCKETS, TLS_IN_FLIGHT, TLS_OBJECTS, TLS_OUTPUTS, TLS_PROCESSES, TlsCall, TlsKey,
-    TlsObject, TlsOrigin, TlsOutput, shape,
+    TlsObject, TlsOrigin, TlsOutput, process_flag, shape,
 };
 use crate::tls::TLS_HANDSHAKE;
 
@@ -120,8 +120,7 @@ unsafe fn put_out(outer: *mut TlsCall, tgid: u64, data: u64) {
         }
         let tls = (*outer).tls;
         let key = TlsKey { tls, tgid };
-        let known = TLS_OBJECTS.get_ptr(&key);
-        if let Some(known) = known
+        if let Some(known) = TLS_OBJECTS.get_ptr(&key)
             && is_bound(known)
         {
             return;
@@ -129,31 +128,48 @@ unsafe fn put_out(outer: *mut TlsCall, tgid: u64, data: u64) {
         let Some(output) = distinct(data, tgid) else {
             return;
         };
-        let born = match known {
-            Some(known) => (*known).born,
-            None => (*outer).entry,
-        };
-        if known.is_none() {
-            let object = TlsObject {
-                sk: 0,
-                inode: 0,
-                born,
-                whole: ((*outer).direction == TLS_HANDSHAKE.into()).into(),
-            };
-            if TLS_OBJECTS.insert(&key, &object, BPF_ANY.into()).is_err() {
-                return;
-            }
+        let whole = (*outer).direction == TLS_HANDSHAKE.into();
+        if remember(&key, (*outer).entry, whole.into(), &output) {
+            (*outer).outputs = (*outer).outputs.wrapping_add(1);
         }
-        (*outer).outputs = (*outer).outputs.wrapping_add(1);
-        if let Some(origin) = TLS_OUTPUTS.get_ptr_mut(&output) {
-            if (*origin).tls != tls || (*origin).born != born {
+    }
+}
+
+/// Keeps what a TLS object has put out until a socket sends it; false when its socket is known, or there
+/// is no room. `entry` and `whole` are for an object that is not known.
+///
+/// # Safety
+/// Like every access to values of maps.
+#[inline(always)]
+pub unsafe fn remember(key: &TlsKey, entry: u64, whole: u64, output: &TlsOutput) -> bool {
+    // SAFETY: values of maps.
+    unsafe {
+        let born = match TLS_OBJECTS.get_ptr(key) {
+            Some(known) if is_bound(known) => return false,
+            Some(known) => (*known).born,
+            None => {
+                let object = TlsObject {
+                    sk: 0,
+                    inode: 0,
+                    born: entry,
+                    whole,
+                };
+                if TLS_OBJECTS.insert(key, &object, BPF_ANY.into()).is_err() {
+                    return false;
+                }
+                entry
+            }
+        };
+        if let Some(origin) = TLS_OUTPUTS.get_ptr_mut(output) {
+            if (*origin).tls != key.tls || (*origin).born != born {
                 // Whose it is cannot be told.
                 (*origin).born = 0;
             }
-            return;
+            return true;
         }
-        let origin = TlsOrigin { tls, born };
-        let _ = TLS_OUTPUTS.insert(&output, &origin, BPF_ANY.into());
+        let origin = TlsOrigin { tls: key.tls, born };
+        let _ = TLS_OUTPUTS.insert(output, &origin, BPF_ANY.into());
+        true
     }
 }
 
@@ -177,10 +193,16 @@ unsafe fn is_bound(known: *const TlsObject) -> bool {
 #[inline(always)]
 pub fn expect_sends(tgid: u64) {
     let tgid = tgid as u32;
-    if TLS_PROCESSES.get_ptr(tgid).is_some() {
+    let before = match TLS_PROCESSES.get_ptr(tgid) {
+        // SAFETY: a value of the map of processes.
+        Some(flags) => unsafe { *flags },
+        None => 0,
+    };
+    if before & process_flag::EXPECTED != 0 {
         return;
     }
-    let _ = TLS_PROCESSES.insert(tgid, 1u8, BPF_ANY.into());
+    let expected = before | process_flag::EXPECTED;
+    let _ = TLS_PROCESSES.insert(tgid, expected, BPF_ANY.into());
     if let Some(flag) = CONTROL.get_ptr_mut(control::TLS_OUTPUTS) {
         // SAFETY: a value of an array map, which is only ever set.
         unsafe { *flag = 1 };

@@ -217,7 +217,7 @@ pub fn tls_free(ctx: ProbeContext) -> u32 {
 unsafe fn owner(outer: *mut TlsCall, tgid: u64) -> Option<(Found, *mut Socket)> {
     // SAFETY: as in `tls_return`.
     unsafe {
-        let mut found = Found {
+        let found = Found {
             sk: (*outer).sk,
             inode: (*outer).inode,
         };
@@ -226,23 +226,7 @@ unsafe fn owner(outer: *mut TlsCall, tgid: u64) -> Option<(Found, *mut Socket)> 
                 tls: (*outer).tls,
                 tgid,
             };
-            let known = TLS_OBJECTS.get_ptr(&key);
-            let born = match known {
-                Some(known) => {
-                    found.sk = (*known).sk;
-                    found.inode = (*known).inode;
-                    (*known).born
-                }
-                None => (*outer).entry,
-            };
-            if let Some(state) = SOCKETS.get_ptr_mut(found.sk)
-                && (*state).inode == found.inode
-            {
-                return Some((found, state));
-            }
-            // A socket that has ended had another object at this address.
-            let ended = found.sk != 0;
-            return stand_in(&key, if ended { (*outer).entry } else { born });
+            return holder(&key, (*outer).entry, 0);
         }
         let state = SOCKETS.get_ptr_mut(found.sk)?;
         if (*state).inode == found.inode {
@@ -253,9 +237,38 @@ unsafe fn owner(outer: *mut TlsCall, tgid: u64) -> Option<(Found, *mut Socket)> 
     }
 }
 
+/// What the plaintext of a TLS object belongs to, as far as is known: its socket, or what stands for it.
+/// `whole` as [`TlsObject::whole`] of an object that is not known.
+///
+/// # Safety
+/// Like every access to values of maps.
+#[inline(always)]
+pub unsafe fn holder(key: &TlsKey, entry: u64, whole: u64) -> Option<(Found, *mut Socket)> {
+    // SAFETY: values of maps.
+    unsafe {
+        let mut found = Found { sk: 0, inode: 0 };
+        let born = match TLS_OBJECTS.get_ptr(key) {
+            Some(known) => {
+                found.sk = (*known).sk;
+                found.inode = (*known).inode;
+                (*known).born
+            }
+            None => entry,
+        };
+        if let Some(state) = SOCKETS.get_ptr_mut(found.sk)
+            && (*state).inode == found.inode
+        {
+            return Some((found, state));
+        }
+        // A socket that has ended had another object at this address.
+        let ended = found.sk != 0;
+        stand_in(key, if ended { entry } else { born }, whole)
+    }
+}
+
 /// A connection for a TLS object whose socket is not known.
 #[inline(always)]
-unsafe fn stand_in(key: &TlsKey, born: u64) -> Option<(Found, *mut Socket)> {
+unsafe fn stand_in(key: &TlsKey, born: u64, whole: u64) -> Option<(Found, *mut Socket)> {
     count(Counter::TlsUnbound, 1);
     // Below every address of the kernel, and different in processes that were forked.
     let sk = (key.tls & POINTER_MASK) | ((key.tgid & PROCESS_MASK) << POINTER_BITS);
@@ -269,7 +282,7 @@ unsafe fn stand_in(key: &TlsKey, born: u64) -> Option<(Found, *mut Socket)> {
         sk,
         inode: born,
         born,
-        whole: 0,
+        whole,
     };
     if TLS_OBJECTS.insert(key, &object, BPF_ANY.into()).is_err() {
         count(Counter::TlsFull, 1);
@@ -290,6 +303,10 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
         let passed = Plaintext {
             tls: (*outer).tls,
             buffer: (*outer).buffer,
+            held: 0,
+            rest: 0,
+            rests: 0,
+            half: false,
             bytes,
             entry: (*outer).entry,
             sent: (*outer).direction == u64::from(SENT),
@@ -306,6 +323,13 @@ pub struct Plaintext {
     pub tls: u64,
     /// 0 where it passed no memory that is known.
     pub buffer: u64,
+    /// Where it is only the first piece: its length, and where in memory the addresses and lengths of `rests`
+    /// others follow each other. 0 where it is all.
+    pub held: u64,
+    pub rest: u64,
+    pub rests: u32,
+    /// It is of a TLS object that has one direction only.
+    pub half: bool,
     pub bytes: u64,
     /// When the function was entered.
     pub entry: u64,
@@ -357,15 +381,20 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             count(Counter::RingFullBytes, bytes);
             return;
         }
+        let in_pieces = passed.rest != 0;
         let cursor = Call {
             sk: found.sk,
             inode: found.inode,
             entry: passed.entry,
             exit: bpf_ktime_get_ns(),
-            argument: passed.buffer,
+            argument: if in_pieces {
+                passed.rest
+            } else {
+                passed.buffer
+            },
             iov: 0,
-            segment: 0,
-            segment_left: 0,
+            segment: passed.buffer,
+            segment_left: passed.held,
             left: bytes,
             message_left: 0,
             lost: 0,
@@ -380,8 +409,10 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             tgid,
             tid: thread as u32,
             data_flags: 0,
-            length: 0,
-            call: if passed.sent {
+            length: passed.rests,
+            call: if passed.half {
+                name::TLS_RECORD
+            } else if passed.sent {
                 name::TLS_WRITE
             } else {
                 name::TLS_READ
@@ -390,6 +421,8 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             layer: layer::PLAINTEXT,
             shape: if passed.buffer == 0 {
                 shape::NONE
+            } else if in_pieces {
+                shape::IOVECS
             } else {
                 shape::BUFFER
             },

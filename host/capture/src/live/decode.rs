@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wirespan_events::{Record, direction, flag, is_stand_in, layer, missing, role};
+use wirespan_events::{Record, call, direction, flag, is_stand_in, layer, missing, role};
 
 use super::counters::{HostCounters, add};
 use super::recent::RecentSet;
@@ -129,17 +129,24 @@ impl Decoder {
                     let hidden = flags & flag::HIDDEN != 0;
                     self.bind(stand_in, (!hidden).then_some(event.key), event.time);
                 }
-                if flags & flag::HIDDEN != 0 {
+                if flags & (flag::HIDDEN | flag::JOINED) != 0 {
                     return;
                 }
                 SocketEvent::Secured(event)
             }
             Record::Data(data, payload) => {
+                let half = data.call == call::TLS_RECORD;
                 let Some(data) = decode_data(data, payload) else {
                     add(&self.counters.malformed, 1);
                     return;
                 };
                 add(&self.counters.payload_bytes, data.bytes.len() as u64);
+                if half && is_stand_in(data.key.socket) {
+                    let key = data.key;
+                    self.without_socket(key, SocketEvent::Data(data));
+                    self.unbound.is_half(&key);
+                    return;
+                }
                 SocketEvent::Data(data)
             }
             Record::End(end) => SocketEvent::End(decode_end(end)),

@@ -234,6 +234,21 @@ impl<'file> Image<'file> {
         Ok(found)
     }
 
+    /// Calls `visit` for each function of the symbol table that programs are not stripped of, with its
+    /// name and a way to find it.
+    ///
+    /// # Errors
+    /// The symbol table is damaged or too large.
+    pub fn each(
+        &self,
+        mut visit: impl FnMut(&[u8], &dyn Fn() -> Option<Function>),
+    ) -> Result<(), ElfError> {
+        self.each_function(SHT_SYMTAB, |tail, function| {
+            let name = tail.split(|byte| *byte == 0).next().unwrap_or_default();
+            visit(name, function);
+        })
+    }
+
     /// Calls `visit` for each function of the symbol tables of one type, with its name (and what
     /// follows in the table of names, from the NUL on) and a way to find it.
     fn each_function(

@@ -7,13 +7,12 @@
 //! program can do without.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
+use iced_x86::{Decoder, Instruction, Mnemonic, Register};
 
 use super::elf::{ElfError, Function, Image};
 use super::library::TlsFunction;
-use super::pclntab;
+use super::{pclntab, returns};
 
 /// Functions take their arguments in registers from here on (`internal/abi`).
 const FIRST_MINOR: u32 = 17;
@@ -33,10 +32,6 @@ const FUNCTIONS: [(&str, TlsFunction); 4] = [
     ),
 ];
 
-/// The longest of them has some 2,500 bytes.
-const MAX_FUNCTION_BYTES: u64 = 64 << 10;
-/// They have some ten return instructions each.
-const MAX_RETURNS: usize = 64;
 /// Instructions up to the branch that makes the stack larger.
 const MAX_PROLOGUE: usize = 4;
 /// Where `runtime.g` has the lowest address that the stack may reach (`stackguard0`).
@@ -137,36 +132,10 @@ struct Places {
 }
 
 fn places(file: &File, function: Function) -> Result<Places, String> {
-    if function.bytes == 0 || function.bytes > MAX_FUNCTION_BYTES {
-        return Err(format!("has {} bytes, which is unusual", function.bytes));
-    }
-    let mut code = vec![0; usize::try_from(function.bytes).unwrap_or_default()];
-    file.read_exact_at(&mut code, function.offset)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    let decoder = || Decoder::with_ip(64, &code, function.offset, DecoderOptions::NONE);
-    let entry = entry(decoder()).ok_or("does not begin as Go's functions do")?;
-    let mut returns = Vec::new();
-    for instruction in &mut decoder() {
-        if instruction.is_invalid() {
-            return Err("cannot be decoded".to_owned());
-        }
-        match instruction.flow_control() {
-            FlowControl::Return if instruction.code() == Code::Retnq => {
-                returns.push(instruction.ip());
-            }
-            FlowControl::Return => return Err("returns in an unusual way".to_owned()),
-            FlowControl::UnconditionalBranch
-                if !(function.offset..function.offset.saturating_add(function.bytes))
-                    .contains(&instruction.near_branch_target()) =>
-            {
-                return Err("is left by a jump".to_owned());
-            }
-            _ => {}
-        }
-    }
-    if returns.is_empty() || returns.len() > MAX_RETURNS {
-        return Err(format!("has {} return instructions", returns.len()));
-    }
+    let code = returns::code(file, function)?;
+    let entry =
+        entry(returns::decoder(&code, function)).ok_or("does not begin as Go's functions do")?;
+    let returns = returns::within(&code, function)?;
     Ok(Places { entry, returns })
 }
 

@@ -13,6 +13,7 @@ use super::elf::{self, ElfError};
 use super::go::{self, GoProgram};
 use super::maps::Mapping;
 use super::placement;
+use super::rustls::{self, RustlsProgram};
 
 /// `statfs` type of overlay file systems (`include/uapi/linux/magic.h`).
 const OVERLAY: u64 = 0x794c_7630;
@@ -68,6 +69,12 @@ pub enum TlsFunction {
     GoHandshake,
     /// A return instruction of any of the three.
     GoReturn,
+    /// `MessageEncrypter::encrypt` of rustls, and a return instruction of it
+    RecordSeal,
+    RecordSealed,
+    /// `MessageDecrypter::decrypt` of rustls, and a return instruction of it
+    RecordOpen,
+    RecordOpened,
 }
 
 /// Functions by their symbols. What ends an object is first: probed in this order, no object is seen
@@ -106,6 +113,8 @@ pub enum TlsFlavour {
     Crypto,
     /// crypto/tls, in a program made by Go.
     Go,
+    /// In a program made by Rust.
+    Rustls,
 }
 
 /// A library that can be probed.
@@ -123,6 +132,15 @@ pub struct TlsLibrary {
     pub functions: Vec<(TlsFunction, u64)>,
     /// The process it was found in; 0 for one that is installed and may not be in use.
     pub first_pid: u32,
+}
+
+impl TlsLibrary {
+    /// Whether records of rustls are sealed and opened in it.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        let is_record = |(function, _): &(TlsFunction, u64)| *function == TlsFunction::RecordSeal;
+        self.functions.iter().any(is_record)
+    }
 }
 
 /// Why there is no library.
@@ -167,17 +185,33 @@ pub(super) fn path_of(mapping: &Mapping<'_>) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(mapping.path))
 }
 
-/// Opens what `pid` has mapped, a TLS library by its name or the program itself, and finds the
-/// functions in it.
+/// Opens what `pid` has mapped, and finds the functions in it: a TLS library by its name, the program itself,
+/// or another file, which may have a TLS library linked into it or be one by another name.
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn open(root: &Path, pid: u32, mapping: &Mapping<'_>) -> Result<TlsLibrary, OpenError> {
+pub fn open(
+    root: &Path,
+    pid: u32,
+    mapping: &Mapping<'_>,
+    is_program: bool,
+) -> Result<TlsLibrary, OpenError> {
     let file = open_mapped(root, pid, mapping)?;
     if is_tls_name(mapping.path) {
         examine(file, path_of(mapping), pid)
-    } else {
+    } else if is_program {
         examine_program(file, path_of(mapping), pid)
+    } else {
+        examine_other(file, path_of(mapping), pid)
+    }
+}
+
+/// Looks for TLS in a file whose name says nothing of it. Most have none.
+fn examine_other(file: File, path: PathBuf, pid: u32) -> Result<TlsLibrary, OpenError> {
+    match functions(&file) {
+        // What it encrypts by itself is no TLS.
+        Ok((_, TlsFlavour::Crypto)) | Err(_) => Err(OpenError::WithoutTls),
+        Ok((functions, flavour)) => library(file, path, functions, flavour, pid),
     }
 }
 
@@ -188,10 +222,22 @@ fn examine_program(file: File, path: PathBuf, pid: u32) -> Result<TlsLibrary, Op
         Ok(Some(GoProgram::Tls(functions))) => library(file, path, functions, TlsFlavour::Go, pid),
         Ok(Some(GoProgram::WithoutTls)) => Err(OpenError::WithoutTls),
         Ok(Some(GoProgram::Refused(why))) => Err(OpenError::Refused(why)),
-        Ok(None) => match functions(&file) {
-            Ok((functions, flavour)) => library(file, path, functions, flavour, pid),
-            Err(_) => Err(OpenError::WithoutTls),
-        },
+        Ok(None) => {
+            let records = elf::examine(&file, |image| rustls::examine(&file, image));
+            match (functions(&file), records) {
+                // It may have both.
+                (Ok((mut functions, flavour)), Ok(Some(RustlsProgram::Records(records)))) => {
+                    functions.extend(records);
+                    library(file, path, functions, flavour, pid)
+                }
+                (Ok((functions, flavour)), _) => library(file, path, functions, flavour, pid),
+                (Err(_), Ok(Some(RustlsProgram::Records(records)))) => {
+                    library(file, path, records, TlsFlavour::Rustls, pid)
+                }
+                (Err(_), Ok(Some(RustlsProgram::Refused(why)))) => Err(OpenError::Refused(why)),
+                (Err(_), _) => Err(OpenError::WithoutTls),
+            }
+        }
         // Not a program at all, as of a process in a foreign architecture.
         Err(ElfError::NotElf | ElfError::Foreign) => Err(OpenError::WithoutTls),
         Err(error) => Err(OpenError::Refused(error.to_string())),

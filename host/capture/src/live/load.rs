@@ -17,7 +17,10 @@ use super::go_calls::GoCalls;
 use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
-use super::probes::{Attachment, GO_PROGRAMS, GO_SET, MORE_SET, SETS, Set, TLS_PROGRAMS, TLS_SET};
+use super::probes::{
+    Attachment, GO_PROGRAMS, GO_SET, MORE_SET, RUSTLS_PROGRAMS, RUSTLS_SET, SETS, Set,
+    TLS_PROGRAMS, TLS_SET,
+};
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::skipped::Skipped;
@@ -47,6 +50,7 @@ pub(super) struct Loaded {
     pub(super) tls: bool,
     pub(super) tls_since: Array<MapData, u64>,
     pub(super) go_calls: GoCalls,
+    pub(super) rustls_watched: Array<MapData, u32>,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
     pub(super) skipped: Skipped,
@@ -138,6 +142,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         take(&mut ebpf, "GO_IN_FLIGHT")?,
         take(&mut ebpf, "GO_CONNECTIONS")?,
     );
+    let rustls_watched: Array<MapData, u32> = take(&mut ebpf, "RUSTLS_WATCHED")?;
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
     let sockets: Sockets = take(&mut ebpf, "SOCKETS")?;
@@ -188,6 +193,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         tls,
         tls_since,
         go_calls,
+        rustls_watched,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
         skipped,
@@ -482,7 +488,11 @@ fn uprobe_code(config: &LiveConfig, ebpf: &Ebpf) -> Option<Code> {
     if !bpf::has_uprobe_links() {
         return None;
     }
-    let code = Code::read(&config.object, ebpf, &[TLS_PROGRAMS, GO_PROGRAMS]);
+    let code = Code::read(
+        &config.object,
+        ebpf,
+        &[TLS_PROGRAMS, GO_PROGRAMS, RUSTLS_PROGRAMS],
+    );
     code.inspect_err(|why| tracing::warn!(why, "uprobes are attached by perf events, not by links"))
         .ok()
 }
@@ -494,6 +504,11 @@ fn load_tls(uprobes: &mut Uprobes, code: Option<&Code>, report: &mut LiveReport)
     for (set, programs, without) in [
         (TLS_SET, TLS_PROGRAMS, "the plaintext of TLS libraries"),
         (GO_SET, GO_PROGRAMS, "the plaintext of programs made by Go"),
+        (
+            RUSTLS_SET,
+            RUSTLS_PROGRAMS,
+            "the plaintext of programs with rustls",
+        ),
     ] {
         let left_out = uprobes.load(code, programs).err();
         if let Some(why) = &left_out {

@@ -32,7 +32,9 @@ mod placement;
 mod probes;
 mod recent;
 mod reconcile;
+mod returns;
 mod ring;
+mod rustls;
 pub mod skipped;
 mod source;
 pub mod survey;
@@ -43,6 +45,7 @@ mod trials;
 mod unbound;
 mod uprobes;
 mod verdicts;
+mod watched;
 
 pub use config::{LiveConfig, LiveReport, ProbeSet, without_tls};
 pub use counters::{HostCounters, LiveCounters};

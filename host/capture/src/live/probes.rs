@@ -193,3 +193,14 @@ pub(super) const GO_SET: &str = "go";
 
 /// Its programs.
 pub(super) const GO_PROGRAMS: &[&str] = &["go_return", "go_read", "go_write", "go_handshake"];
+
+/// The set of probes on rustls.
+pub(super) const RUSTLS_SET: &str = "rustls";
+
+/// Its programs.
+pub(super) const RUSTLS_PROGRAMS: &[&str] = &[
+    "rustls_seal",
+    "rustls_sealed",
+    "rustls_open",
+    "rustls_opened",
+];

@@ -62,7 +62,7 @@ const MARKS: [(&[u8], &str, &str); 2] = [
     (
         b"/RUSTLS-0.",
         "rustls",
-        "rustls hands plaintext over by functions that differ from program to program",
+        "the program has no symbols that name what seals and opens its records, and where that is is not guessed",
     ),
 ];
 
@@ -265,19 +265,23 @@ impl Surveyor<'_> {
     fn examine(&self, pid: u32, mapping: &Mapping<'_>, is_program: bool) -> Option<Finding> {
         let path = library::path_of(mapping);
         let at = |tls: &str| format!("{tls} ({})", path.display());
-        if library::is_tls_name(mapping.path) || is_program {
-            return match library::open(self.root, pid, mapping) {
+        let file = path.file_name()?.to_str()?;
+        let other = OTHERS.iter().find(|(begin, ..)| file.starts_with(begin));
+        if other.is_none() || is_program {
+            let has_name = library::is_tls_name(mapping.path);
+            return match library::open(self.root, pid, mapping, is_program) {
                 // It encrypts, but is no TLS.
                 Ok(library) if library.flavour == TlsFlavour::Crypto => None,
                 Ok(library) => Some(Finding {
                     tls: at(name(library.flavour)),
                     refused: None,
                 }),
+                Err(OpenError::Refused(_)) if !has_name && !is_program => None,
                 Err(OpenError::Refused(why)) => Some(Finding {
                     tls: at("a TLS library"),
                     refused: Some(why),
                 }),
-                Err(OpenError::Unreadable(error)) if !is_program => Some(Finding {
+                Err(OpenError::Unreadable(error)) if has_name => Some(Finding {
                     tls: at("a TLS library"),
                     refused: Some(format!("cannot be opened ({error}): {}", privilege())),
                 }),
@@ -292,8 +296,7 @@ impl Surveyor<'_> {
                 }
             };
         }
-        let file = path.file_name()?.to_str()?;
-        let (_, tls, why) = OTHERS.iter().find(|(begin, ..)| file.starts_with(begin))?;
+        let (_, tls, why) = other?;
         Some(Finding {
             tls: at(tls),
             refused: Some((*why).to_owned()),
@@ -309,6 +312,7 @@ const fn name(flavour: TlsFlavour) -> &'static str {
         TlsFlavour::GnuTls => "GnuTLS",
         TlsFlavour::Crypto => "libcrypto",
         TlsFlavour::Go => "Go crypto/tls",
+        TlsFlavour::Rustls => "rustls",
     }
 }
 

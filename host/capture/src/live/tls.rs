@@ -16,33 +16,13 @@ use super::deny::DenyList;
 use super::installed;
 use super::library::{self, FileId, OpenError, TlsLibrary};
 use super::maps::{self, Mapping};
+use super::watched::{MAX_STATM_BYTES, MappedFile, Watched, code_pages};
 use crate::bounded;
 use crate::process;
 
-/// A process loads its libraries one after the other while it starts: pauses between the first
-/// looks at it.
-const EARLY_PAUSES: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-];
-/// A process older than this when it is first seen has loaded what it loads at its start.
-const YOUNG: Duration = Duration::from_secs(10);
-/// How often one small file tells whether a process has mapped more code since: so late a library
-/// loaded by `dlopen` is found at the latest (plus the interval of the scan).
-const CHECK: Duration = Duration::from_secs(2);
 /// The directory of processes is listed when one has been started since, and this often in any case:
 /// what has ended is found by that.
 const LISTING: Duration = Duration::from_secs(2);
-/// Even without a sign of change: one library can replace another of the same size.
-const FULL_LOOK: Duration = Duration::from_secs(60);
-/// A process with so many mappings that reading them takes long is looked at less often, so that
-/// none costs more than one part in this many of a CPU.
-const COST_SHARE: u32 = 500;
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
 /// How long a library that nobody maps any more stays known: commands that run one after the other
 /// (`curl` in a loop) would make it come and go. Short, for probes keep a container's image in use.
 const GRACE: Duration = Duration::from_secs(10);
@@ -56,9 +36,11 @@ const INSTALLED_SPARED: u32 = 20;
 
 /// 65,530 mappings, the kernel's default limit, of 100 bytes.
 const MAX_MAPS_BYTES: u64 = 8 << 20;
-const MAX_STATM_BYTES: u64 = 256;
 /// The kernel's `pid_max` on large machines is 4 million; no node runs that many at once.
 const MAX_PROCESSES: usize = 100_000;
+/// Files that are opened in one scan because a process has mapped them, whatever their names: each is looked
+/// at once, which takes a millisecond or less, and those with a known name or that are programs do not count.
+const MAX_UNNAMED: usize = 32;
 /// Different TLS libraries at one time. Each costs a few probes.
 const MAX_LIBRARIES: usize = 1024;
 
@@ -93,73 +75,6 @@ pub struct TlsCounters {
     pub over_limit: u64,
 }
 
-/// Device and inode as in `maps`.
-type MappedFile = (u64, u64);
-
-#[derive(Debug)]
-struct Watched {
-    /// Inode of the directory in `/proc`: another process has another one.
-    directory: u64,
-    started: u64,
-    looks: usize,
-    next: Instant,
-    looked: Instant,
-    code_pages: Option<u64>,
-    files: Vec<MappedFile>,
-    scan: u64,
-}
-
-impl Watched {
-    fn new(directory: u64, started: u64, scan: u64, now: Instant) -> Self {
-        let looks = if is_young(started) {
-            0
-        } else {
-            EARLY_PAUSES.len()
-        };
-        Self {
-            directory,
-            started,
-            looks,
-            next: now,
-            looked: now,
-            code_pages: None,
-            files: Vec::new(),
-            scan,
-        }
-    }
-
-    /// Whether a process past its first seconds has mapped no code since it was looked at; it is
-    /// asked again after a while.
-    fn is_unchanged(&mut self, root: &Path, pid: u32, now: Instant) -> bool {
-        let recent = now.saturating_duration_since(self.looked) < FULL_LOOK;
-        let unchanged =
-            recent && self.looks > EARLY_PAUSES.len() && code_pages(root, pid) == self.code_pages;
-        if unchanged {
-            // Threads of the kernel map nothing, ever.
-            let pause = if self.code_pages == Some(0) {
-                FULL_LOOK
-            } else {
-                CHECK
-            };
-            self.next = now + pause;
-        }
-        unchanged
-    }
-
-    /// How long to wait after a look that took `cost`.
-    fn pause(&self, cost: Duration) -> Duration {
-        let settled = || {
-            CHECK
-                .max(cost.saturating_mul(COST_SHARE))
-                .min(LONGEST_PAUSE)
-        };
-        EARLY_PAUSES
-            .get(self.looks)
-            .copied()
-            .unwrap_or_else(settled)
-    }
-}
-
 #[derive(Debug)]
 struct KnownFile {
     users: usize,
@@ -187,6 +102,10 @@ pub struct TlsScanner {
     installed_stamp: installed::Stamp,
     installed_spared: u32,
     deny: DenyList,
+    /// A process whose own program is not looked at.
+    own: Option<u32>,
+    /// As many files without a known name may still be opened in this scan.
+    unnamed_left: usize,
     /// Libraries that processes on that list have mapped, with those processes.
     denied: HashMap<FileId, Vec<u32>>,
     /// As in [`TlsChanges`], for the next.
@@ -215,6 +134,8 @@ impl TlsScanner {
         Self {
             root,
             deny,
+            own: None,
+            unnamed_left: MAX_UNNAMED,
             denied: HashMap::new(),
             processes: HashMap::new(),
             files: HashMap::new(),
@@ -230,6 +151,14 @@ impl TlsScanner {
             counters: TlsCounters::default(),
             buffer: Vec::new(),
         }
+    }
+
+    /// Leaves out what is linked into the program of this process and what it has mapped, but for libraries
+    /// that it shares with others.
+    #[must_use]
+    pub fn without(mut self, pid: u32) -> Self {
+        self.own = Some(pid);
+        self
     }
 
     #[must_use]
@@ -254,6 +183,7 @@ impl TlsScanner {
     fn scan_at(&mut self, now: Instant) -> TlsChanges {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
+        self.unnamed_left = MAX_UNNAMED;
         let last_started = last_started(&self.root);
         let nothing_new = last_started.is_some() && last_started == self.last_started;
         if nothing_new && self.settled && self.listing_next.is_some_and(|next| now < next) {
@@ -423,19 +353,36 @@ impl TlsScanner {
             self.counters.truncated = self.counters.truncated.saturating_add(1);
         }
         let mut files = Vec::new();
+        let mut complete = true;
         if readable {
             let lines = buffer.split(|&byte| byte == b'\n');
             let program = library::program(&directory);
             let denied = self.is_denied(&directory, program.as_deref());
-            for mapping in lines.filter_map(maps::executable).filter(|mapping| {
-                library::is_tls_name(mapping.path) || program.as_deref() == Some(mapping.path)
-            }) {
+            for mapping in lines.filter_map(maps::executable) {
+                let expected =
+                    library::is_tls_name(mapping.path) || program.as_deref() == Some(mapping.path);
+                if self.own == Some(pid) && !library::is_tls_name(mapping.path) {
+                    continue;
+                }
                 if denied {
-                    self.leave_alone(&mapping, pid, changes);
+                    if expected {
+                        self.leave_alone(&mapping, pid, changes);
+                    }
                     continue;
                 }
                 let file = (mapping.device, mapping.inode);
-                if !files.contains(&file) && self.know(file, &mapping, pid, now, changes) {
+                if files.contains(&file) {
+                    continue;
+                }
+                if !expected && !self.files.contains_key(&file) {
+                    // As many as there are, the next scan looks at those that are left.
+                    if self.unnamed_left == 0 {
+                        complete = false;
+                        continue;
+                    }
+                    self.unnamed_left = self.unnamed_left.saturating_sub(1);
+                }
+                if self.know(file, &mapping, program.as_deref(), pid, now, changes) {
                     files.push(file);
                 }
             }
@@ -450,6 +397,9 @@ impl TlsScanner {
         watched.looks = watched.looks.saturating_add(1);
         watched.looked = now;
         watched.code_pages = code_pages;
+        if !complete {
+            watched.look_on(now);
+        }
         // Users of the new list were counted above, those of the old one leave after that, so that
         // a file in both never looks unused.
         let before = std::mem::replace(&mut watched.files, files);
@@ -461,6 +411,7 @@ impl TlsScanner {
         &mut self,
         file: MappedFile,
         mapping: &Mapping<'_>,
+        program: Option<&[u8]>,
         pid: u32,
         now: Instant,
         changes: &mut TlsChanges,
@@ -469,7 +420,8 @@ impl TlsScanner {
             known.users = known.users.saturating_add(1);
             return true;
         }
-        let library = match library::open(&self.root, pid, mapping) {
+        let is_program = program == Some(mapping.path);
+        let library = match library::open(&self.root, pid, mapping, is_program) {
             // Asked again at the next look: the process that it is left alone for may have ended.
             Ok(library) if self.denied.contains_key(&library.id) => return false,
             Ok(library) if self.libraries.contains_key(&library.id) => Some(library.id),
@@ -521,7 +473,7 @@ impl TlsScanner {
 
     /// Takes a library that a denied process has mapped from everybody.
     fn leave_alone(&mut self, mapping: &Mapping<'_>, pid: u32, changes: &mut TlsChanges) {
-        let Ok(library) = library::open(&self.root, pid, mapping) else {
+        let Ok(library) = library::open(&self.root, pid, mapping, true) else {
             return;
         };
         let id = library.id;
@@ -583,12 +535,6 @@ impl TlsScanner {
     }
 }
 
-fn is_young(started_nanos: u64) -> bool {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let now = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
-    now.saturating_sub(Duration::from_nanos(started_nanos)) < YOUNG
-}
-
 /// The last process id that was given out, to a process or a thread. Where the processes in `root` are
 /// not those of this process's own namespace that is not known.
 fn last_started(root: &Path) -> Option<u32> {
@@ -600,16 +546,6 @@ fn last_started(root: &Path) -> Option<u32> {
     let text = bounded::read(&root.join("loadavg"), MAX_STATM_BYTES).ok()?;
     let last = text.trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
     std::str::from_utf8(last).ok()?.parse().ok()
-}
-
-/// Mapped pages that are not writable data: grows when code is mapped, and not with the heap.
-fn code_pages(root: &Path, pid: u32) -> Option<u64> {
-    // size resident shared text lib data dirty
-    let statm = bounded::read(&root.join(pid.to_string()).join("statm"), MAX_STATM_BYTES).ok()?;
-    let mut fields = std::str::from_utf8(&statm).ok()?.split_ascii_whitespace();
-    let size: u64 = fields.next()?.parse().ok()?;
-    let data: u64 = fields.nth(4)?.parse().ok()?;
-    Some(size.saturating_sub(data))
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl TlsProbes {
         uprobes: Uprobes,
         since: Array<MapData, u64>,
         go_calls: GoCalls,
+        rustls_watched: Array<MapData, u32>,
         deny: DenyList,
         ended: Ended,
         counters: Arc<HostCounters>,
@@ -49,7 +50,10 @@ impl TlsProbes {
             since,
             go_calls,
             go: HashSet::new(),
-            scanner: TlsScanner::new(process::proc_root(), deny),
+            rustls_watched,
+            rustls: HashSet::new(),
+            // Nobody hears of what the agent does, so its rustls need not be probed.
+            scanner: TlsScanner::new(process::proc_root(), deny).without(std::process::id()),
             ended,
             counters,
         };
@@ -96,6 +100,11 @@ struct Probes {
     go_calls: GoCalls,
     /// Which of the attached were made by Go.
     go: HashSet<FileId>,
+    /// Whether there are probes on any program with rustls: where there are none, what is received need
+    /// not be remembered.
+    rustls_watched: Array<MapData, u32>,
+    /// Which of the attached have rustls.
+    rustls: HashSet<FileId>,
     scanner: TlsScanner,
     /// Told of processes that have ended.
     ended: Ended,
@@ -134,6 +143,10 @@ impl Probes {
                         self.go.insert(library.id);
                         self.go_calls.watch(true);
                     }
+                    if library.has_records() {
+                        self.rustls.insert(library.id);
+                        let _ = self.rustls_watched.set(0, 1, 0);
+                    }
                     add(&self.counters.tls_libraries, 1);
                     tracing::info!(path, flavour = ?library.flavour, "TLS library probed");
                 }
@@ -149,16 +162,20 @@ impl Probes {
     /// All together: the kernel takes a while, but not much longer for many than for one.
     fn detach(&mut self, libraries: &[FileId]) {
         let mut links = Links::default();
-        let mut any_go = false;
+        let (mut any_go, mut any_rustls) = (false, false);
         for id in libraries {
             if let Some(of_library) = self.attached.remove(id) {
                 links.take_over(of_library);
             }
             any_go |= self.go.remove(id);
+            any_rustls |= self.rustls.remove(id);
         }
         drop(links);
         if any_go {
             self.go_calls.watch(!self.go.is_empty());
+        }
+        if any_rustls && self.rustls.is_empty() {
+            let _ = self.rustls_watched.set(0, 0, 0);
         }
     }
 }

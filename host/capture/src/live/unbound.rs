@@ -25,6 +25,8 @@ const MAX_KNOWN: usize = 64 * 1024;
 struct Held {
     since: Nanos,
     bytes: usize,
+    /// It has one direction only.
+    half: bool,
     events: Vec<SocketEvent>,
 }
 
@@ -86,12 +88,20 @@ impl Unbound {
         let held = self.held.entry(key).or_insert(Held {
             since: now,
             bytes: 0,
+            half: false,
             events: Vec::new(),
         });
         held.bytes = held.bytes.saturating_add(bytes);
         held.events.push(event);
         self.events = self.events.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// What is held has one direction only: without a socket it would look like requests without answers.
+    pub(super) fn is_half(&mut self, key: &ConnectionKey) {
+        if let Some(held) = self.held.get_mut(key) {
+            held.half = true;
+        }
     }
 
     /// The socket has been found, or is nobody's business. Hands out what was held for it.
@@ -136,8 +146,9 @@ impl Unbound {
     /// Hands out what is held for a TLS object that has ended.
     pub(super) fn give_up(&mut self, key: ConnectionKey) -> Vec<SocketEvent> {
         let before = self.bytes;
+        let half = self.held.get(&key).is_some_and(|held| held.half);
         let events = self.take(&key);
-        if self.needs_socket {
+        if self.needs_socket || half {
             let bytes = before.saturating_sub(self.bytes);
             self.left_out = self.left_out.saturating_add(bytes);
             return Vec::new();

@@ -251,6 +251,11 @@ fn programs(function: TlsFunction) -> (&'static str, Option<&'static str>) {
         TlsFunction::GoWrite => ("go_write", None),
         TlsFunction::GoHandshake => ("go_handshake", None),
         TlsFunction::GoReturn => ("go_return", None),
+        // Nor on Rust: a panic could not be unwound through one.
+        TlsFunction::RecordSeal => ("rustls_seal", None),
+        TlsFunction::RecordSealed => ("rustls_sealed", None),
+        TlsFunction::RecordOpen => ("rustls_open", None),
+        TlsFunction::RecordOpened => ("rustls_opened", None),
     }
 }
 
