@@ -155,9 +155,13 @@ mod tests {
     /// them down, a length before the name, and a 2 for a truth value behind it.
     fn features(settings: &Config) -> BTreeMap<String, bool> {
         let engine = wasmtime::Engine::new(settings).unwrap();
-        let code = Component::new(&engine, "(component)").unwrap();
+        let wasm = wat::parse_str("(component)").unwrap();
+        let code = Component::from_binary(&engine, &wasm).unwrap();
         let code = code.serialize().unwrap();
-        let flags = code.windows(4).enumerate().filter(|(_, at)| at == b"has_");
+        let flags = code
+            .windows(4)
+            .enumerate()
+            .filter(|(_, at)| **at == *b"has_");
         let read = |(at, _)| {
             let len = usize::from(*code.get(at - 1)?);
             let name = std::str::from_utf8(code.get(at..at + len)?).ok()?;
