@@ -9,6 +9,7 @@ pub struct Offsets {
     pub task_group_leader: u32,
     pub task_start_boottime: u32,
     pub task_mm: u32,
+    pub mm_start_stack: u32,
     /// Base of a thread's local storage (x86-64).
     pub task_fsbase: u32,
     pub files_fdt: u32,
@@ -154,7 +155,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 52 * 4);
+const _: () = assert!(size_of::<Offsets>() == 53 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

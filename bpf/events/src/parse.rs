@@ -1,7 +1,7 @@
 //! Reads records out of untrusted bytes.
 
 use crate::record::{
-    Close, Data, End, Header, MAGIC, Open, Secured, UNIX_NAME, Unix, VERSION, kind,
+    Close, Data, End, Exec, Header, MAGIC, Open, Secured, UNIX_NAME, Unix, VERSION, kind,
 };
 
 /// A record, with its payload where it has one.
@@ -13,6 +13,7 @@ pub enum Record<'a> {
     End(End),
     Close(Close),
     Unix(Unix),
+    Exec(Exec),
 }
 
 /// Why bytes are not a record.
@@ -85,6 +86,7 @@ impl<'a> Record<'a> {
             kind::END => size_of::<End>(),
             kind::CLOSE => size_of::<Close>(),
             kind::UNIX => size_of::<Unix>(),
+            kind::EXEC => size_of::<Exec>(),
             other => return Err(Malformed::Kind(other)),
         };
         if len < fixed {
@@ -129,6 +131,14 @@ impl<'a> Record<'a> {
                 }
                 Self::Unix(unix)
             }
+            kind::EXEC => Self::Exec(Exec {
+                header,
+                task_started: reader.u64(),
+                image: reader.u64(),
+                comm: reader.take(),
+                tgid: reader.u32(),
+                reserved: reader.u32(),
+            }),
             _ => Self::Close(Close {
                 header,
                 positions: [reader.u64(), reader.u64()],
@@ -170,6 +180,7 @@ fn open(header: Header, reader: &mut Reader<'_>) -> Open {
         flags: reader.u8(),
         network_namespace: reader.u32(),
         tgid: reader.u32(),
+        image: reader.u64(),
     }
 }
 

@@ -3,7 +3,7 @@
 /// First word of every record ("WSP1").
 pub const MAGIC: u32 = 0x5753_5031;
 /// Raised whenever a record changes; host and kernel side of different versions refuse each other.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// What a record is, in [`Header::kind`].
 pub mod kind {
@@ -13,6 +13,7 @@ pub mod kind {
     pub const END: u16 = 4;
     pub const CLOSE: u16 = 5;
     pub const UNIX: u16 = 6;
+    pub const EXEC: u16 = 7;
 }
 
 /// Direction as seen from the observed end; also the index into arrays of two.
@@ -124,6 +125,23 @@ pub struct Open {
     pub flags: u8,
     pub network_namespace: u32,
     pub tgid: u32,
+    /// See [`Exec::image`].
+    pub image: u64,
+}
+
+/// A process goes on as another program. Its header names no socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exec {
+    pub header: Header,
+    /// Boot-clock nanoseconds at which the process started: before it was this program.
+    pub task_started: u64,
+    /// Tells the programs that a process has been one after the other apart: where the stack of each
+    /// begins (`startstack` of `/proc/<pid>/stat`). 0: not known.
+    pub image: u64,
+    pub comm: [u8; 16],
+    pub tgid: u32,
+    pub reserved: u32,
 }
 
 /// Longest name of a Unix socket: `sun_path`.
@@ -207,7 +225,8 @@ pub struct Close {
 }
 
 const _: () = assert!(size_of::<Header>() == 40);
-const _: () = assert!(size_of::<Open>() == 136);
+const _: () = assert!(size_of::<Open>() == 144);
+const _: () = assert!(size_of::<Exec>() == 80);
 const _: () = assert!(size_of::<Data>() == 96);
 const _: () = assert!(size_of::<Secured>() == 88);
 const _: () = assert!(size_of::<Unix>() == 312);

@@ -15,6 +15,7 @@ pub static OFFSETS: Offsets = Offsets {
     task_group_leader: 0,
     task_start_boottime: 0,
     task_mm: 0,
+    mm_start_stack: 0,
     task_fsbase: 0,
     files_fdt: 0,
     fdt_max_fds: 0,

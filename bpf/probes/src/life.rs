@@ -8,7 +8,7 @@ use aya_ebpf::programs::TracePointContext;
 use wirespan_events::direction::{RECEIVED, SENT};
 use wirespan_events::{Counter, close, role};
 
-use crate::globals::{is_agent, offset};
+use crate::globals::{is_agent, is_watched, offset};
 use crate::maps::{
     Flow, IN_FLIGHT, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count,
     socket_flag,
@@ -399,5 +399,16 @@ pub fn thread_exit(_: TracePointContext) -> u32 {
     }
     let _ = IN_FLIGHT.remove(thread);
     let _ = TLS_IN_FLIGHT.remove(thread);
+    0
+}
+
+/// A process goes on as another program: the connections that it keeps are that one's from now on.
+#[tracepoint]
+pub fn executed(_: TracePointContext) -> u32 {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if is_watched(tgid) {
+        // SAFETY: a helper without arguments.
+        report::executed(tgid, unsafe { bpf_ktime_get_ns() });
+    }
     0
 }

@@ -14,7 +14,7 @@ use aya_ebpf::helpers::generated::{
 use wirespan_events::config::control;
 use wirespan_events::direction::SENT;
 use wirespan_events::{
-    Close, Counter, Data, End, Header, MAGIC, Open, Secured, UNIX_NAME, UNIX_NAME_ROOM, Unix,
+    Close, Counter, Data, End, Exec, Header, MAGIC, Open, Secured, UNIX_NAME, UNIX_NAME_ROOM, Unix,
     VERSION, flag, kind, missing,
 };
 
@@ -181,8 +181,33 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         let net: u64 = kernel(sk + offset!(skc_net));
         (&raw mut (*record).network_namespace).write(kernel(net + offset!(net_ns_inum)));
         (&raw mut (*record).tgid).write(tgid);
+        (&raw mut (*record).image).write(walk::image());
         (*socket).flags |= socket_flag::ANNOUNCED;
         submit(record);
+    }
+}
+
+/// Tells the host that the current process goes on as another program. That wakes nobody: it is of no
+/// interest before the next bytes.
+#[inline(always)]
+pub fn executed(tgid: u32, time: u64) {
+    let Some(ring) = ring() else { return };
+    let Some(record) = reserve::<Exec>(ring) else {
+        count(Counter::RingFull, 1);
+        return;
+    };
+    // SAFETY: every field of the reservation is written.
+    unsafe {
+        let len = size_of::<Exec>() as u32;
+        (&raw mut (*record).header).write(header(kind::EXEC, len, 0, 0, time));
+        (&raw mut (*record).task_started).write(walk::process_started());
+        (&raw mut (*record).image).write(walk::image());
+        (&raw mut (*record).comm).cast::<[u64; 2]>().write([0; 2]);
+        bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
+        (&raw mut (*record).tgid).write(tgid);
+        (&raw mut (*record).reserved).write(0);
+        count(Counter::Records, 1);
+        bpf_ringbuf_submit(record.cast(), BPF_RB_NO_WAKEUP.into());
     }
 }
 

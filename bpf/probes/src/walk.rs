@@ -121,6 +121,16 @@ pub fn process_started() -> u64 {
     kernel(leader + offset!(task_start_boottime))
 }
 
+/// Which of the programs that it has been one after the other the current process is: where its stack
+/// begins; 0 where that is not known.
+#[inline(always)]
+pub fn image() -> u64 {
+    // SAFETY: a helper without arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let memory: u64 = kernel(task + offset!(task_mm));
+    kernel(memory + offset!(mm_start_stack))
+}
+
 #[inline(always)]
 pub fn state(sk: u64) -> u8 {
     kernel(sk + offset!(skc_state))

@@ -75,7 +75,7 @@ pub struct Books {
 impl Books {
     /// Every law of a lane, kept or broken.
     #[must_use]
-    pub fn laws(&self) -> [Law; 3] {
+    pub fn laws(&self) -> [Law; 5] {
         let streams = &self.streams;
         [
             Law {
@@ -91,6 +91,11 @@ impl Books {
                 ],
             },
             Law {
+                name: "closed connections",
+                came: streams.closed,
+                went: vec![("balanced", streams.balanced)],
+            },
+            Law {
                 name: "bytes of parsers",
                 came: streams.delivered,
                 went: self
@@ -98,6 +103,11 @@ impl Books {
                     .fates()
                     .chain([("retained", self.retained)])
                     .collect(),
+            },
+            Law {
+                name: "connections of parsers",
+                came: self.parsers.ended,
+                went: vec![("balanced", self.parsers.balanced)],
             },
             Law {
                 name: "spans",
@@ -127,8 +137,11 @@ mod tests {
         assert!(books.laws().iter().all(Law::holds));
         books.spans = 5;
         books.retained = 1;
-        let [streams, parsers, spans] = books.laws();
-        assert!(streams.holds());
+        books.streams.closed = 3;
+        books.streams.balanced = 2;
+        let [streams, closed, parsers, ended, spans] = books.laws();
+        assert!(streams.holds() && ended.holds());
+        assert_eq!(closed.difference(), 1);
         assert_eq!((parsers.difference(), spans.difference()), (3, 1));
         assert_eq!(
             spans.to_string(),

@@ -22,7 +22,8 @@ const AT_HAND: usize = 1_024;
 #[derive(Debug)]
 pub struct Enricher {
     host_name: Option<Box<str>>,
-    resources: HashMap<Option<ProcessKey>, Arc<Resource>>,
+    /// A process can become another program.
+    resources: HashMap<Option<ProcessKey>, (Option<Arc<Process>>, Arc<Resource>)>,
     at_hand: Vec<Option<Identity>>,
 }
 
@@ -31,6 +32,7 @@ pub struct Enricher {
 struct Identity {
     /// Of the connection.
     id: u64,
+    process: Option<Arc<Process>>,
     resource: Arc<Resource>,
     transport: Transport,
     local: Option<End>,
@@ -97,7 +99,7 @@ impl Enricher {
         } = parsed;
         let place = usize::try_from(connection.id).unwrap_or(0) % AT_HAND;
         let known = self.at_hand.get(place).and_then(Option::as_ref);
-        if let Some(identity) = known.filter(|identity| identity.id == connection.id) {
+        if let Some(identity) = known.filter(|identity| identity.is_of(&connection)) {
             identity.put(&mut span);
             return span;
         }
@@ -119,6 +121,7 @@ impl Enricher {
         };
         Identity {
             id: connection.id,
+            process: connection.process.clone(),
             resource: self.resource(connection.process.as_ref()),
             transport: connection.transport,
             local: end(
@@ -137,14 +140,17 @@ impl Enricher {
             pid: p.pid,
             started: p.started,
         });
-        if let Some(resource) = self.resources.get(&key) {
+        if let Some((known, resource)) = self.resources.get(&key)
+            && known.as_ref() == process
+        {
             return Arc::clone(resource);
         }
         if self.resources.len() >= MAX_RESOURCES {
             self.resources.clear();
         }
         let resource = Arc::new(self.describe(process.map(Arc::as_ref)));
-        self.resources.insert(key, Arc::clone(&resource));
+        let known = (process.cloned(), Arc::clone(&resource));
+        self.resources.insert(key, known);
         resource
     }
 
@@ -188,6 +194,15 @@ impl Enricher {
 }
 
 impl Identity {
+    /// Whether it is that of the connection, and of the program that held it.
+    fn is_of(&self, connection: &ConnectionInfo) -> bool {
+        let same = match (&self.process, &connection.process) {
+            (Some(known), Some(now)) => Arc::ptr_eq(known, now),
+            (known, now) => known.is_none() && now.is_none(),
+        };
+        same && self.id == connection.id
+    }
+
     fn put(&self, span: &mut Span) {
         span.resource = Arc::clone(&self.resource);
         if self.transport == Transport::Unix {
@@ -321,6 +336,7 @@ mod tests {
             })),
             cgroup_id: 0,
             network_namespace: 0,
+            before: None,
         })
     }
 

@@ -45,16 +45,11 @@ impl Filter {
     ) -> bool {
         match event {
             SocketEvent::Process(process) => {
-                if !self.containers.is_empty() {
-                    if self.processes.len() >= MAX_REMEMBERED {
-                        self.processes.clear();
-                    }
-                    let key = ProcessKey {
-                        pid: process.pid,
-                        started: process.started,
-                    };
-                    self.processes.insert(key, Arc::clone(process));
-                }
+                self.remember(process);
+                true
+            }
+            SocketEvent::Executed(executed) => {
+                self.remember(&executed.process);
                 true
             }
             SocketEvent::Open(open) => {
@@ -79,6 +74,20 @@ impl Filter {
                     || event.key().is_none_or(|key| !self.left_out.contains(&key))
             }
         }
+    }
+
+    fn remember(&mut self, process: &Arc<Process>) {
+        if self.containers.is_empty() {
+            return;
+        }
+        if self.processes.len() >= MAX_REMEMBERED {
+            self.processes.clear();
+        }
+        let key = ProcessKey {
+            pid: process.pid,
+            started: process.started,
+        };
+        self.processes.insert(key, Arc::clone(process));
     }
 
     fn wants(&self, open: &Open) -> bool {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod artefacts;
+mod audit;
 mod books;
 mod config;
 mod counters;

@@ -12,6 +12,7 @@ use wirespan_capture::{ConnectionKey, Progress, Said, SocketEvent, Source, Verdi
 use wirespan_sink::{SinkError, SinkHandle};
 use wirespan_span::Span;
 
+use crate::audit::Audit;
 use crate::books::{Books, Law};
 use crate::counters::{AgentCounters, LaneCounters};
 use crate::error::AgentError;
@@ -76,6 +77,7 @@ pub(crate) fn run(
             sinks: sinks.to_vec(),
             verdicts: Arc::clone(&verdicts),
             counters: counters.lane(),
+            audit: Audit::default(),
         };
         let name = format!("worker-{number}");
         let thread = thread::Builder::new()
@@ -277,6 +279,7 @@ struct LaneThread {
     sinks: Vec<Arc<SinkHandle>>,
     verdicts: Arc<dyn Verdicts>,
     counters: Arc<LaneCounters>,
+    audit: Audit,
 }
 
 impl LaneThread {
@@ -301,6 +304,7 @@ impl LaneThread {
         self.lane
             .run(|span| spans.push(Arc::new(span)), |said| verdicts.set(said));
         self.counters.update(&self.lane);
+        self.audit.look(&self.lane);
         let Some((last, others)) = self.sinks.split_last() else {
             return;
         };

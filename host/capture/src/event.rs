@@ -99,6 +99,15 @@ pub struct Process {
     pub cgroup_path: String,
 }
 
+/// A process goes on as another program (`exec`): connections that it keeps are that one's from now on,
+/// and so are those that it opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    pub time: Nanos,
+    /// What it is now, with the id and the start time that it had before.
+    pub process: Arc<Process>,
+}
+
 /// First event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
@@ -241,14 +250,15 @@ pub enum SocketEvent {
     End(End),
     Close(Close),
     Unix(Box<UnixNames>),
+    Executed(Executed),
 }
 
 impl SocketEvent {
-    /// The connection this is about; `None` for [`SocketEvent::Process`].
+    /// The connection this is about; `None` for [`SocketEvent::Process`] and [`SocketEvent::Executed`].
     #[must_use]
     pub fn key(&self) -> Option<ConnectionKey> {
         Some(match self {
-            Self::Process(_) => return None,
+            Self::Process(_) | Self::Executed(_) => return None,
             Self::Open(open) => open.key,
             Self::Unix(names) => names.key,
             Self::Data(data) => data.key,

@@ -65,6 +65,7 @@ impl Worker {
             } => {
                 self.broken(id, direction, position, gap_cause(cause), time);
             }
+            StreamEvent::Executed { info, .. } => self.executed(info),
             StreamEvent::Secured {
                 id,
                 positions,
@@ -112,6 +113,15 @@ impl Worker {
         if let Some(earlier) = self.ids.insert(id, slot) {
             // An id is never used twice; if it were, the earlier connection would be lost track of.
             self.drop_slot(earlier);
+        }
+    }
+
+    /// Who holds a connection from now on. Spans that began before are the earlier one's.
+    fn executed(&mut self, info: Arc<ConnectionInfo>) {
+        if let Some(slot) = self.ids.get(&info.id)
+            && let Some(connection) = connection_mut(&mut self.slots, *slot)
+        {
+            connection.info = info;
         }
     }
 
@@ -206,7 +216,9 @@ impl Worker {
             return;
         };
         connection.forget_bytes(Fate::Encrypted, &mut self.ledger);
-        connection.sides = positions.map(|position| Side::at(Some(position)));
+        for (side, position) in connection.sides.iter_mut().zip(positions) {
+            side.begin(position);
+        }
         connection.tls = true;
         connection.layer = connection.layer.saturating_add(1);
         connection.mid_stream = mid_stream;

@@ -46,6 +46,9 @@ impl Fate {
 pub struct Ledger {
     pub received: u64,
     gone: [u64; Fate::NAMES.len()],
+    /// Connections that are over, and of these the ones of which each byte has met one fate: all of them.
+    pub ended: u64,
+    pub balanced: u64,
 }
 
 impl Ledger {
@@ -57,6 +60,12 @@ impl Ledger {
         if let Some(sum) = self.gone.get_mut(fate as usize) {
             *sum = sum.saturating_add(bytes as u64);
         }
+    }
+
+    /// A connection is over.
+    pub(crate) fn end(&mut self, balanced: bool) {
+        self.ended = self.ended.saturating_add(1);
+        self.balanced = self.balanced.saturating_add(u64::from(balanced));
     }
 
     #[must_use]

@@ -6,7 +6,7 @@ use wirespan_capture::Said;
 use wirespan_span::Span;
 use wirespan_stream::ConnectionInfo;
 
-/// A span and the connection it was seen on. Its resource is empty: identity is added later.
+/// A span and the connection it was seen on, as that was when the span began. Its resource is empty: identity is added later.
 #[derive(Clone, Debug)]
 pub struct ParsedSpan {
     pub span: Span,

@@ -120,6 +120,8 @@ pub(crate) struct Side {
     fruitless: u32,
     /// Not to be presented again before the stream is here, or something else happens.
     pub(crate) hold: u64,
+    /// Bytes that have arrived and met no fate: as many as are retained.
+    unsettled: usize,
     /// Bytes arrived since the last presentation may be copied out of larger buffers.
     compacted: usize,
 }
@@ -136,12 +138,32 @@ impl Side {
         }
     }
 
+    fn settle(&mut self, fate: Fate, bytes: usize, ledger: &mut Ledger) {
+        ledger.put(fate, bytes);
+        // Not saturating: a byte that met two fates must not go unnoticed either.
+        self.unsettled = self.unsettled.wrapping_sub(bytes);
+    }
+
+    /// Whether each byte that has arrived met one fate, or is retained.
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.unsettled == self.retained
+    }
+
+    /// Begins a new stream at `position`, once nothing is retained of the old one.
+    pub(crate) fn begin(&mut self, position: u64) {
+        *self = Self {
+            unsettled: self.unsettled,
+            ..Self::at(Some(position))
+        };
+    }
+
     /// Forgets everything but where the stream is and whether it has ended. Without `place`, what
     /// comes next says where it is.
     pub(crate) fn clear(&mut self, place: bool, fate: Fate, ledger: &mut Ledger) {
-        ledger.put(fate, self.retained);
+        self.settle(fate, self.retained, ledger);
         *self = Self {
             ended: self.ended,
+            unsettled: self.unsettled,
             ..Self::at((place && self.placed).then_some(self.end))
         };
     }
@@ -150,6 +172,7 @@ impl Side {
     pub(crate) fn push(&mut self, mut segment: Segment, ledger: &mut Ledger) -> Option<Skipped> {
         let arrived = segment.bytes();
         ledger.receive(arrived);
+        self.unsettled = self.unsettled.wrapping_add(arrived);
         if !self.placed {
             (self.floor, self.end, self.placed) = (segment.position, segment.position, true);
         }
@@ -157,7 +180,11 @@ impl Side {
         if overlap > 0 {
             // Does not happen in an ordered stream; what is there already is not taken twice.
             segment.cut_front(self.end);
-            ledger.put(Fate::Repeated, arrived.saturating_sub(segment.bytes()));
+            self.settle(
+                Fate::Repeated,
+                arrived.saturating_sub(segment.bytes()),
+                ledger,
+            );
         }
         let (start, end) = (segment.position, segment.end());
         if end <= self.end && segment.len() == 0 {
@@ -191,7 +218,8 @@ impl Side {
         if start < self.floor {
             let wanted = segment.bytes();
             segment.cut_front(self.floor);
-            ledger.put(Fate::Skipped, wanted.saturating_sub(segment.bytes()));
+            let passed = wanted.saturating_sub(segment.bytes());
+            self.settle(Fate::Skipped, passed, ledger);
             if end <= self.floor {
                 return skipped;
             }
@@ -262,7 +290,7 @@ impl Side {
             }
             break;
         }
-        ledger.put(fate, before.saturating_sub(self.retained));
+        self.settle(fate, before.saturating_sub(self.retained), ledger);
         progress
     }
 
@@ -331,6 +359,7 @@ impl Side {
         self.placed
             && self.floor == self.end
             && self.segments.is_empty()
+            && self.unsettled == 0
             && self.skip_from.is_none()
             && !self.fresh
             && !self.progress
@@ -433,7 +462,7 @@ impl Side {
         let Some(first) = self.segments.front().cloned() else {
             return 0;
         };
-        ledger.put(Fate::Limit, dropped);
+        self.settle(Fate::Limit, dropped, ledger);
         let len = self.end.saturating_sub(first.position);
         self.segments.clear();
         self.segments.push_back(Segment {

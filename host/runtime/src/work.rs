@@ -188,8 +188,9 @@ impl Worker {
         );
         for span in &output.spans {
             let connection = find(&mut self.slots, pool, seat, span.conn).ok_or(STRANGE)?;
+            let began = span.start;
             if let Some(span) = converter.convert(span, connection)? {
-                let connection = std::sync::Arc::clone(&connection.info);
+                let connection = std::sync::Arc::clone(connection.info.at(began));
                 self.output.spans.push(ParsedSpan { span, connection });
             }
         }

@@ -22,6 +22,7 @@ use crate::output::Output;
 use crate::parsers::Parsers;
 use crate::pool::Pool;
 use crate::resting::{Place, Round};
+use crate::side::Side;
 
 /// A place for a connection. Each number that a guest knows one by is used once.
 #[derive(Default)]
@@ -212,6 +213,8 @@ impl Worker {
         };
         self.retained = self.retained.saturating_sub(connection.accounted);
         self.ledger.put(Fate::Left, connection.retained());
+        self.ledger
+            .end(connection.sides.iter().all(Side::is_balanced));
         if let State::Taken(taken) = connection.state {
             depart(&mut self.pools, taken);
         }

@@ -130,6 +130,9 @@ impl Printer {
             } => {
                 println!("{id:>4} {direction:?} {position} GAP {len:?} {cause:?} at {time}");
             }
+            StreamEvent::Executed { info, time } => {
+                println!("{:>4} is now of {:?} at {time}", info.id, info.process);
+            }
             StreamEvent::Secured {
                 id,
                 positions,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wirespan_capture::{Close, CloseReason, Data, Layer, Missing, Open};
 
+use crate::counters::{Counters, Unbalanced};
 use crate::event::{
     ConnectionInfo, ConnectionKey, Direction, GapCause, Nanos, StreamClose, StreamEvent, Transport,
 };
@@ -109,6 +110,7 @@ impl Connection {
             process: None,
             cgroup_id: 0,
             network_namespace: 0,
+            before: None,
         };
         Self::new(Arc::new(info), Stage::Opening(time), [None, None], time)
     }
@@ -534,6 +536,22 @@ impl Connection {
         }
     }
 
+    /// Whether everything that has passed was handed on, as bytes or as a gap, and nothing else.
+    fn balance(&self, last: [Option<u64>; 2], counters: &mut Counters) {
+        let differences = Direction::BOTH.map(|direction| {
+            let last = last.get(direction.index()).copied().flatten();
+            self.halves.get(direction).difference(last)
+        });
+        if differences == [0; 2] {
+            counters.balanced = counters.balanced.saturating_add(1);
+        } else {
+            counters.unbalanced = Some(Unbalanced {
+                key: self.info.key,
+                differences,
+            });
+        }
+    }
+
     /// Hands on everything, and the end.
     pub(crate) fn finish(&mut self, time: Nanos, reason: StreamClose, emit: &mut Emit<'_>) {
         self.hand_on_all(None, time, emit);
@@ -544,6 +562,7 @@ impl Connection {
         let [sent, received] = positions;
         self.halves.sent.finish_at(sent, time, emit);
         self.halves.received.finish_at(received, time, emit);
+        self.balance(positions, emit.counters);
         if self
             .closing
             .is_some_and(|close| close.reason == CloseReason::CutOff)

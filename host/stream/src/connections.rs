@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use wirespan_capture::{Open, Process, ProcessKey, SocketEvent, UnixNames};
+use wirespan_capture::{Executed, Open, Process, ProcessKey, SocketEvent, UnixNames};
 
 use crate::connection::Connection;
 use crate::counters::Counters;
@@ -75,6 +75,7 @@ impl Connections {
         self.uses = self.uses.saturating_add(1);
         match event {
             SocketEvent::Process(process) => self.remember(process),
+            SocketEvent::Executed(executed) => self.executed(&executed, out),
             SocketEvent::Unix(names) => {
                 if self.names.len() >= NAMES {
                     self.names.clear();
@@ -205,6 +206,33 @@ impl Connections {
         self.processes.insert(key, (process, self.uses));
     }
 
+    /// The connections that a process keeps are another program's.
+    fn executed(&mut self, executed: &Executed, out: &mut Vec<StreamEvent>) {
+        let Executed { time, process } = executed;
+        let key = ProcessKey {
+            pid: process.pid,
+            started: process.started,
+        };
+        self.remember(Arc::clone(process));
+        let is_its = |info: &ConnectionInfo| {
+            let holder = info.process.as_ref();
+            holder.is_some_and(|holder| (holder.pid, holder.started) == (key.pid, key.started))
+        };
+        for entry in self.table.values_mut() {
+            let info = entry.info_mut();
+            if is_its(info) {
+                *info = info.executed(Arc::clone(process), *time);
+                out.push(StreamEvent::Executed {
+                    info: Arc::clone(info),
+                    time: *time,
+                });
+            }
+        }
+        for info in self.forgotten.values_mut().filter(|info| is_its(info)) {
+            *info = info.executed(Arc::clone(process), *time);
+        }
+    }
+
     fn open(&mut self, open: &Open, out: &mut Vec<StreamEvent>) {
         self.forgotten.remove(&open.key);
         if self.closed.remove(&open.key) {
@@ -239,6 +267,7 @@ impl Connections {
             process,
             cgroup_id: open.cgroup_id,
             network_namespace: open.network_namespace,
+            before: None,
         });
         if known.is_some() {
             self.change(open.key, open.time, out, |connection, emit| {

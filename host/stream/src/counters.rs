@@ -1,6 +1,6 @@
 //! What the table has done, and the law that nothing disappears.
 
-use crate::event::GapCause;
+use crate::event::{ConnectionKey, GapCause};
 
 /// Bytes of gaps, by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,14 @@ impl GapBytes {
     }
 }
 
+/// A connection whose books do not balance: a defect of this program, or of what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unbalanced {
+    pub key: ConnectionKey,
+    /// How far what was handed on is from what has passed, by [`Direction::index`](crate::Direction::index).
+    pub differences: [u64; 2],
+}
+
 /// Totals since the table was made, and what it holds now.
 ///
 /// Bytes are stream bytes. Every one that is known to have passed, copied or not, ends in exactly
@@ -73,6 +81,11 @@ pub struct Counters {
     pub opened: u64,
     pub anonymous: u64,
     pub closed: u64,
+    /// Of those that were closed, the ones of which as much was handed on as has passed, in bytes and
+    /// gaps, by their positions: all of them.
+    pub balanced: u64,
+    /// The last one of which that is not so.
+    pub unbalanced: Option<Unbalanced>,
     /// Connections forgotten because of a limit on their number or on idle time.
     pub evicted: u64,
     /// Times a limit on held bytes made the table give up waiting.
@@ -82,7 +95,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Bytes seen = delivered + gaps + duplicates + ciphertext + stray + held.
+    /// Bytes seen = delivered + gaps + duplicates + ciphertext + stray + held, of all connections together.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         let accounted = [

@@ -8,7 +8,9 @@ pub use wirespan_capture::{
     CloseReason, ConnectionKey, Direction, Nanos, Process, Role, Transport, UnixNames,
 };
 
-/// Who is on this connection; fixed when it opens.
+use crate::limits::PROGRAMS;
+
+/// Who is on this connection; fixed when it opens, but for a process that becomes another program.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     pub key: ConnectionKey,
@@ -24,6 +26,44 @@ pub struct ConnectionInfo {
     pub process: Option<Arc<Process>>,
     pub cgroup_id: u64,
     pub network_namespace: u32,
+    /// What this was while the process was another program, and until when.
+    pub before: Option<(Nanos, Arc<ConnectionInfo>)>,
+}
+
+impl ConnectionInfo {
+    /// What this was at `time`.
+    #[must_use]
+    pub fn at(self: &Arc<Self>, time: Nanos) -> &Arc<Self> {
+        let mut info = self;
+        while let Some((until, before)) = &info.before
+            && time < *until
+        {
+            info = before;
+        }
+        info
+    }
+
+    /// The same, now that its process is another program.
+    pub(crate) fn executed(self: &Arc<Self>, process: Arc<Process>, time: Nanos) -> Arc<Self> {
+        let before = self.with_programs(PROGRAMS.saturating_sub(1));
+        Arc::new(Self {
+            process: Some(process),
+            before: Some((time, before)),
+            ..Self::clone(self)
+        })
+    }
+
+    /// Remembers no more than so many programs, with that of now.
+    fn with_programs(self: &Arc<Self>, count: usize) -> Arc<Self> {
+        let Some((until, before)) = &self.before else {
+            return Arc::clone(self);
+        };
+        let before = (count > 1).then(|| (*until, before.with_programs(count.saturating_sub(1))));
+        Arc::new(Self {
+            before,
+            ..Self::clone(self)
+        })
+    }
 }
 
 /// Why bytes of a stream are not there.
@@ -73,6 +113,12 @@ pub enum StreamEvent {
         cause: GapCause,
         time: Nanos,
     },
+    /// The process became another program at this time: what was seen before is the other one's, see
+    /// [`ConnectionInfo::at`].
+    Executed {
+        info: Arc<ConnectionInfo>,
+        time: Nanos,
+    },
     /// What follows is TLS plaintext in a position space of its own.
     Secured {
         id: u64,
@@ -107,7 +153,7 @@ impl StreamEvent {
     #[must_use]
     pub fn id(&self) -> u64 {
         match self {
-            Self::Open { info, .. } => info.id,
+            Self::Open { info, .. } | Self::Executed { info, .. } => info.id,
             Self::Data { id, .. }
             | Self::Gap { id, .. }
             | Self::Secured { id, .. }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::account::Account;
 use crate::counters::Counters;
 use crate::event::{Direction, GapCause, Nanos, StreamEvent};
 use crate::held::{Content, Held, Segment, part};
@@ -30,6 +31,7 @@ struct PendingEnd {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestingHalf {
     next: u64,
+    account: Account,
     last_time: Nanos,
     ended: bool,
 }
@@ -39,6 +41,7 @@ pub(crate) struct Half {
     direction: Direction,
     /// Position up to which the stream was handed on; `None` until the first stretch sets it.
     next: Option<u64>,
+    account: Account,
     /// By position; all of it at or behind `next`.
     held: Held,
     /// Time of what was handed on last: times of one direction never go back.
@@ -57,6 +60,7 @@ impl Half {
         Self {
             direction,
             next,
+            account: Account::open(next),
             held: Held::default(),
             last_time: 0,
             packets: false,
@@ -76,6 +80,7 @@ impl Half {
             && self.end.is_none();
         plain.then_some(RestingHalf {
             next: self.next?,
+            account: self.account,
             last_time: self.last_time,
             ended: self.ended,
         })
@@ -83,6 +88,7 @@ impl Half {
 
     pub(crate) fn resumed(direction: Direction, resting: RestingHalf) -> Self {
         Self {
+            account: resting.account,
             last_time: resting.last_time,
             ended: resting.ended,
             ..Self::new(direction, Some(resting.next))
@@ -191,6 +197,7 @@ impl Half {
         let position = self.next.unwrap_or_default();
         let len = segment.len();
         self.next = Some(position.saturating_add(len));
+        self.account.add(position, len);
         self.last_time = self.last_time.max(segment.time);
         let (id, direction, time) = (emit.id, self.direction, self.last_time);
         match segment.content {
@@ -231,6 +238,7 @@ impl Half {
     /// Sets where the stream begins; what is held below was there before.
     pub(crate) fn begin_at(&mut self, position: Option<u64>, counters: &mut Counters) {
         self.next = position.or_else(|| self.first_held());
+        self.account = Account::open(self.next);
         if let Some(next) = self.next {
             self.held.cut_below(next, counters);
         }
@@ -244,6 +252,7 @@ impl Half {
     /// Says that the stream goes on at a position that is not known.
     pub(crate) fn forget_position(&mut self, time: Nanos, emit: &mut Emit<'_>) {
         let position = self.next.take().unwrap_or_default();
+        self.account = Account::default();
         self.last_time = self.last_time.max(time);
         let (id, direction, time) = (emit.id, self.direction, self.last_time);
         emit.out.push(StreamEvent::Gap {
@@ -411,6 +420,16 @@ impl Half {
         let end = self.end.and_then(|end| end.position);
         if let Some(last) = position.max(end).max(self.confirmed) {
             self.skip_to(last, cause, time, emit);
+        }
+    }
+
+    /// How far what was handed on is from what has passed: up to `last`, where the source has said where
+    /// the stream ends, or by the positions of what came.
+    pub(crate) fn difference(&self, last: Option<u64>) -> u64 {
+        match (self.next, last) {
+            // Where it was is not known.
+            (None, _) => 0,
+            (Some(next), last) => self.account.difference(last.unwrap_or(next)),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Connections`] takes the socket events of any source and gives, for each connection, two streams
 //! of bytes and gaps without a hole. Everything it holds is bounded ([`limits`]), and
-//! [`Counters::is_balanced`] says that no byte got lost on the way.
+//! [`Counters::is_balanced`] says that no byte got lost on the way, on any connection that has ended by
+//! itself.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -14,6 +15,7 @@
     )
 )]
 
+mod account;
 mod connection;
 mod connections;
 mod counters;
@@ -24,6 +26,6 @@ pub mod limits;
 mod resting;
 
 pub use connections::Connections;
-pub use counters::{Counters, GapBytes};
+pub use counters::{Counters, GapBytes, Unbalanced};
 pub use event::*;
 pub use limits::Limits;

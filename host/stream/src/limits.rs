@@ -34,6 +34,10 @@ pub const FORGOTTEN: usize = 16_384;
 /// Names of Unix sockets whose opening event has not come: it follows at once, unless it was lost.
 pub const NAMES: usize = 1_024;
 
+/// Programs of one process that a connection remembers, one after the other: exchanges that began under
+/// an earlier one are told a little later. A shell is a wrapper around a wrapper at most.
+pub const PROGRAMS: usize = 4;
+
 /// How long after what came behind it a missing stretch may still come, in capture time beyond the
 /// source's watermark: two threads that write to one socket get their positions in the order of the
 /// socket's lock, not of their entry times.

@@ -53,6 +53,13 @@ impl Entry {
         }
     }
 
+    pub(crate) fn info_mut(&mut self) -> &mut Arc<ConnectionInfo> {
+        match self {
+            Self::Awake(connection) => &mut connection.info,
+            Self::Resting(resting) => &mut resting.info,
+        }
+    }
+
     pub(crate) fn is_unopened(&self) -> bool {
         matches!(self, Self::Awake(connection) if connection.is_unopened())
     }

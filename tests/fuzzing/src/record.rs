@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use wirespan_capture::SocketEvent;
 use wirespan_capture::live::fuzzing::Records;
-use wirespan_events::{Close, End, Header, Open, Record, Secured, flag, is_stand_in};
+use wirespan_events::{Close, End, Exec, Header, Open, Record, Secured, flag, is_stand_in};
 
 /// Records one behind the other, as in a ring, each with its length before it. The first byte says
 /// whether what has no socket is wanted.
@@ -59,6 +59,11 @@ pub(crate) fn run(input: &[u8]) {
                 exact &= secured.stand_in == [0; 2] && secured.flags & flag::HIDDEN == 0;
                 exact &= !is_stand_in(secured.header.sk);
             }
+            // Of a process that nobody has heard of it is of no interest.
+            Ok(Record::Exec(_)) => {
+                sound += 1;
+                exact = false;
+            }
             Err(_) => {}
         }
     }
@@ -87,7 +92,7 @@ pub(crate) fn run(input: &[u8]) {
                 bytes += data.bytes.len() as u64;
                 out += 1;
             }
-            SocketEvent::Process(_) => described += 1,
+            SocketEvent::Process(_) | SocketEvent::Executed(_) => described += 1,
             _ => out += 1,
         }
     }
@@ -135,6 +140,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         record(2, 3, &data(b"GET / HTTP/1.1\r\n\r\n")),
         record(2, 4, &data(b"")),
         record(4, 5, &zeros(size_of::<End>())),
+        of(0, 7, 6, &zeros(size_of::<Exec>())),
         record(5, 6, &zeros(size_of::<Close>())),
     ];
     let mut seeds = all.to_vec();
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn the_records_of_the_seeds_are_sound() {
         let mut records = Records::new(PathBuf::from("/nonexistent"), false);
-        for seed in &seeds()[..6] {
+        for seed in &seeds()[..7] {
             records.push(&seed[3..]);
         }
         assert_eq!(records.counters().malformed.load(Ordering::Relaxed), 0);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use wirespan_capture::{
-    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos,
-    Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
+    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Layer, Missing,
+    Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
 };
 use wirespan_stream::{Connections, Limits, StreamEvent};
 
@@ -63,6 +63,9 @@ enum Action {
         reset: bool,
     },
     Process {
+        pid: u8,
+    },
+    Executed {
         pid: u8,
     },
     Tick {
@@ -291,12 +294,20 @@ fn event(action: &Action, patient: bool, now: Nanos, model: &mut Model) -> Optio
             },
             positions: positions.map(|position| position.map(u64::from)),
         }),
-        Action::Process { pid } => SocketEvent::Process(Arc::new(Process {
-            pid: u32::from(pid),
-            started: 1,
-            ..Process::default()
-        })),
+        Action::Process { pid } => SocketEvent::Process(process(pid)),
+        Action::Executed { pid } => SocketEvent::Executed(Executed {
+            time: now,
+            process: process(pid),
+        }),
         Action::Tick { .. } => return None,
+    })
+}
+
+fn process(pid: u8) -> Arc<Process> {
+    Arc::new(Process {
+        pid: u32::from(pid),
+        started: 1,
+        ..Process::default()
     })
 }
 
@@ -364,6 +375,10 @@ impl Model {
             assert!(!stream.closed, "{event:?} after the close");
             match event {
                 StreamEvent::Open { .. } => {}
+                StreamEvent::Executed { info, time } => {
+                    let (until, before) = info.before.as_ref().expect("there was another program");
+                    assert_eq!((info.id, *until), (before.id, time));
+                }
                 StreamEvent::Data {
                     direction,
                     position,

@@ -207,5 +207,6 @@ fn info(id: u64, time: u64, setting: Setting) -> Arc<ConnectionInfo> {
         process: None,
         cgroup_id: 0,
         network_namespace: 0,
+        before: None,
     })
 }

@@ -67,7 +67,12 @@ fn record(
         .join(name)
         .with_extension("wsrec");
     rewrite::rewrite(&recorded, &file, |mut event, events| {
-        if let SocketEvent::Process(process) = &mut event {
+        let process = match &mut event {
+            SocketEvent::Process(process) => Some(process),
+            SocketEvent::Executed(executed) => Some(&mut executed.process),
+            _ => None,
+        };
+        if let Some(process) = process {
             let mut anonymous = (**process).clone();
             anonymous.cgroup_path.clear();
             anonymous.container_id = None;

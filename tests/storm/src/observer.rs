@@ -298,6 +298,10 @@ impl Observer {
                 None => report.differ(Some(opening), "was never seen"),
             }
         }
+        let books = self.streams.counters();
+        if !books.is_balanced() || books.closed != books.balanced {
+            report.differ(None, &format!("the books do not balance: {books:?}"));
+        }
         report.counters = self.counters.read();
         report
             .counters
@@ -400,6 +404,7 @@ impl Watch {
             } => self.shown[direction.index()].ended = Some(position),
             StreamEvent::Close { reason, .. } => self.closed = Some(reason),
             StreamEvent::Secured { .. } => report.differ(Some(&self.opening), "became TLS"),
+            StreamEvent::Executed { .. } => {}
         }
     }
 

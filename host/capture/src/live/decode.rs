@@ -1,28 +1,21 @@
 //! From the kernel's records to socket events in order.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use wirespan_events::{Record, call, direction, flag, is_stand_in, layer, missing, role};
+use wirespan_events::{Exec, Record, call, flag, is_stand_in, role};
 
 use super::counters::{HostCounters, add};
 use super::recent::RecentSet;
+use super::told::Told;
+use super::translation;
 use super::unbound::{Fate, Unbound};
 use crate::event::{
-    Close, CloseReason, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos, Open, Process,
-    ProcessKey, Role, Secured, SocketEvent, Transport, UnixNames,
+    Close, CloseReason, ConnectionKey, Data, Executed, Nanos, Open, Process, ProcessKey, Role,
+    SocketEvent, Transport,
 };
-use crate::process::{ProcessHint, ProcessTable, round_started};
+use crate::process::{ProcessHint, ProcessTable, outline, round_started};
 
 const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// Processes whose description has been handed out; beyond that all are handed out again. Not more than
-/// streams remember (`wirespan_stream::limits::PROCESSES`): a process that is taken for described here
-/// must be known there.
-const MAX_DESCRIBED: usize = 2 * 1024;
 
 /// Events that wait for their turn. With payloads this is some hundred MiB at the very most, as the
 /// rings that they come from hold less.
@@ -37,6 +30,14 @@ const KEPT_PENDING: usize = 8 * 1024;
 /// as stale.
 const MAX_OPEN: usize = 256 * 1024;
 
+/// What waits for its turn.
+#[derive(Debug)]
+enum Waiting {
+    /// Of the process where a connection is opened: it is told of just before, if that is news.
+    Event(SocketEvent, Option<Arc<Process>>),
+    Executed(Exec),
+}
+
 /// An event with what orders it among those of all rings.
 #[derive(Debug)]
 struct Pending {
@@ -45,13 +46,27 @@ struct Pending {
     /// When it happened: earlier than `time` for what has waited for its socket.
     happened: Nanos,
     position: u64,
-    event: SocketEvent,
+    waiting: Waiting,
 }
 
 impl Pending {
     fn new(event: SocketEvent) -> Self {
+        Self::of(event, None)
+    }
+
+    fn executed(exec: Exec) -> Self {
+        Self {
+            time: exec.header.time,
+            rank: 0,
+            happened: exec.header.time,
+            position: 0,
+            waiting: Waiting::Executed(exec),
+        }
+    }
+
+    fn of(event: SocketEvent, process: Option<Arc<Process>>) -> Self {
         let (rank, position) = match &event {
-            SocketEvent::Process(_) | SocketEvent::Unix(_) => (0, 0),
+            SocketEvent::Process(_) | SocketEvent::Executed(_) | SocketEvent::Unix(_) => (0, 0),
             SocketEvent::Open(_) => (1, 0),
             SocketEvent::Secured(_) => (2, 0),
             SocketEvent::Data(data) => (3, data.position),
@@ -64,7 +79,7 @@ impl Pending {
             rank,
             happened: time,
             position,
-            event,
+            waiting: Waiting::Event(event, process),
         }
     }
 }
@@ -76,7 +91,7 @@ pub(super) struct Decoder {
     unbound: Unbound,
     open: RecentSet,
     processes: ProcessTable,
-    described: HashMap<u32, Arc<Process>>,
+    told: Told,
     counters: Arc<HostCounters>,
 }
 
@@ -96,7 +111,7 @@ impl Decoder {
             unbound: Unbound::new(needs_socket),
             open: RecentSet::new(MAX_OPEN),
             processes,
-            described: HashMap::new(),
+            told: Told::default(),
             counters,
         }
     }
@@ -114,13 +129,23 @@ impl Decoder {
     }
 
     fn record(&mut self, record: &Record<'_>) {
+        let mut process = None;
         let event = match record {
-            Record::Unix(unix) => SocketEvent::Unix(Box::new(decode_unix(unix))),
-            Record::Open(open) => SocketEvent::Open(Box::new(self.open(open))),
+            Record::Exec(exec) => {
+                self.pending.push(Pending::executed(*exec));
+                return;
+            }
+            Record::Unix(unix) => SocketEvent::Unix(Box::new(translation::unix(unix))),
+            Record::Open(open) => {
+                let known = self.describe(open);
+                let event = self::open(open, &known);
+                process = Some(known);
+                SocketEvent::Open(Box::new(event))
+            }
             Record::Secured(secured) => {
                 let flags = secured.flags;
                 let [sk, inode] = secured.stand_in;
-                let event = decode_secured(secured);
+                let event = translation::secured(secured);
                 if sk != 0 {
                     let stand_in = ConnectionKey {
                         socket: sk,
@@ -136,32 +161,37 @@ impl Decoder {
             }
             Record::Data(data, payload) => {
                 let half = data.call == call::TLS_RECORD;
-                let Some(data) = decode_data(data, payload) else {
+                let Some(data) = translation::data(data, payload) else {
                     add(&self.counters.malformed, 1);
                     return;
                 };
                 add(&self.counters.payload_bytes, data.bytes.len() as u64);
                 if half && is_stand_in(data.key.socket) {
                     let key = data.key;
-                    self.without_socket(key, SocketEvent::Data(data));
+                    self.without_socket(key, SocketEvent::Data(data), None);
                     self.unbound.is_half(&key);
                     return;
                 }
                 SocketEvent::Data(data)
             }
-            Record::End(end) => SocketEvent::End(decode_end(end)),
-            Record::Close(close) => SocketEvent::Close(decode_close(close)),
+            Record::End(end) => SocketEvent::End(translation::end(end)),
+            Record::Close(close) => SocketEvent::Close(translation::close(close)),
         };
         match event.key() {
-            Some(key) if is_stand_in(key.socket) => self.without_socket(key, event),
-            _ => self.pending.push(Pending::new(event)),
+            Some(key) if is_stand_in(key.socket) => self.without_socket(key, event, process),
+            _ => self.pending.push(Pending::of(event, process)),
         }
     }
 
     /// An event of a TLS object whose socket was not known when it happened.
-    fn without_socket(&mut self, key: ConnectionKey, event: SocketEvent) {
+    fn without_socket(
+        &mut self,
+        key: ConnectionKey,
+        event: SocketEvent,
+        process: Option<Arc<Process>>,
+    ) {
         match self.unbound.fate(&key) {
-            Fate::Passes => self.pending.push(Pending::new(event)),
+            Fate::Passes => self.pending.push(Pending::of(event, process)),
             Fate::Belongs(socket) => {
                 let happened = time(&event);
                 self.rename(event, socket, happened);
@@ -169,6 +199,9 @@ impl Decoder {
             Fate::Waits => {
                 let ends = matches!(event, SocketEvent::Close(_));
                 let now = time(&event);
+                if let Some(process) = process {
+                    self.unbound.hold(key, SocketEvent::Process(process), now);
+                }
                 self.unbound.hold(key, event, now);
                 if ends {
                     let events = self.unbound.give_up(key);
@@ -221,89 +254,52 @@ impl Decoder {
     }
 
     fn hand_on(&mut self, events: Vec<SocketEvent>) {
+        let mut process = None;
         for event in events {
+            if let SocketEvent::Process(of_next) = event {
+                process = Some(of_next);
+                continue;
+            }
             if matches!(event, SocketEvent::Open(_)) {
                 add(&self.counters.tls_unknown_peers, 1);
             }
-            self.pending.push(Pending::new(event));
+            self.pending.push(Pending::of(event, process.take()));
         }
     }
 
-    fn open(&mut self, open: &wirespan_events::Open) -> Open {
-        let known = open.flags & flag::POSITIONS != 0;
-        let positions = if known {
-            open.positions.map(Some)
-        } else {
-            [None; 2]
-        };
-        Open {
-            key: key(&open.header),
-            time: open.header.time,
-            // What stands for a TLS object has no family.
-            transport: match open.family {
-                0 => Transport::Unknown,
-                AF_UNIX => Transport::Unix,
-                _ => Transport::Tcp,
-            },
-            local: address(open.family, &open.local, open.local_port),
-            remote: address(open.family, &open.remote, open.remote_port),
-            role: match open.role {
-                role::CLIENT => Some(Role::Client),
-                role::SERVER => Some(Role::Server),
-                _ => None,
-            },
-            positions,
-            mid_stream: open.flags & flag::MID_STREAM != 0,
-            process: Some(self.describe(open)),
-            cgroup_id: open.cgroup_id,
-            network_namespace: open.network_namespace,
-        }
+    /// Who opens a connection.
+    fn describe(&mut self, open: &wirespan_events::Open) -> Arc<Process> {
+        let command = name(&open.comm);
+        let hint = hint(open.task_started, open.image, command);
+        let known = self.processes.lookup_hinted(open.tgid, hint);
+        known.unwrap_or_else(|| {
+            // It has ended already: what the record says is all there is.
+            let process = Process {
+                pid: open.tgid,
+                started: round_started(open.task_started),
+                ..Process::default()
+            };
+            Arc::new(outline(&process, Some(command)))
+        })
     }
 
-    /// Makes sure that the process is described before its connection is opened.
-    fn describe(&mut self, open: &wirespan_events::Open) -> ProcessKey {
-        let command = open
-            .comm
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default();
-        let hint = ProcessHint {
-            started: Some(open.task_started),
-            command: Some(command),
-        };
+    /// What a process is now that it has become another program; `None` where nobody has heard of it.
+    fn executed(&mut self, exec: &Exec) -> Option<Executed> {
+        let before = self.told.of(exec.tgid)?;
+        if before.started != round_started(exec.task_started) {
+            return None;
+        }
+        let before = Arc::clone(before);
+        let command = name(&exec.comm);
+        let hint = hint(exec.task_started, exec.image, command);
         let process = self
             .processes
-            .lookup_hinted(open.tgid, hint)
-            .unwrap_or_else(|| {
-                // It has ended already: what the record says is all there is.
-                let command = String::from_utf8_lossy(command).into_owned();
-                let started = round_started(open.task_started);
-                Arc::new(Process {
-                    pid: open.tgid,
-                    started,
-                    command,
-                    ..Process::default()
-                })
-            });
-        let described = ProcessKey {
-            pid: process.pid,
-            started: process.started,
-        };
-        let news = self
-            .described
-            .get(&open.tgid)
-            .is_none_or(|known| **known != *process);
-        if news {
-            if self.described.len() >= MAX_DESCRIBED {
-                self.described.clear();
-            }
-            self.described.insert(open.tgid, Arc::clone(&process));
-            // Ahead of everything that waits: an older record of the same process may still come out
-            // of another ring.
-            self.pending
-                .push(Pending::new(SocketEvent::Process(process)));
-        }
-        described
+            .lookup_executed(exec.tgid, hint)
+            .unwrap_or_else(|| Arc::new(outline(&before, Some(command))));
+        self.told.is_news(&process).then_some(Executed {
+            time: exec.header.time,
+            process,
+        })
     }
 
     /// Hands out what happened up to `horizon`, in order.
@@ -329,14 +325,25 @@ impl Decoder {
             .pending
             .partition_point(|pending| pending.time <= horizon);
         events.reserve(count);
-        for Pending { event, .. } in self.pending.drain(..count) {
+        let mut pending = std::mem::take(&mut self.pending);
+        for Pending { waiting, .. } in pending.drain(..count) {
+            let (event, process) = match waiting {
+                Waiting::Event(event, process) => (event, process),
+                Waiting::Executed(exec) => {
+                    events.extend(self.executed(&exec).map(SocketEvent::Executed));
+                    continue;
+                }
+            };
             let passes = match &event {
-                SocketEvent::Process(_) | SocketEvent::Unix(_) => true,
+                SocketEvent::Process(_) | SocketEvent::Executed(_) | SocketEvent::Unix(_) => true,
                 // Threads that use a new socket at the same moment each announce it.
                 SocketEvent::Open(open) if self.open.contains(&open.key) => continue,
                 SocketEvent::Open(open) => {
                     add(&self.counters.connections, 1);
                     self.open.insert(open.key);
+                    if let Some(process) = process.filter(|process| self.told.is_news(process)) {
+                        events.push(SocketEvent::Process(process));
+                    }
                     true
                 }
                 SocketEvent::Close(close) => self.open.remove(&close.key),
@@ -350,9 +357,10 @@ impl Decoder {
                 add(&self.counters.stale, 1);
             }
         }
-        if self.pending.capacity() > KEPT_PENDING {
-            self.pending.shrink_to(KEPT_PENDING);
+        if pending.capacity() > KEPT_PENDING {
+            pending.shrink_to(KEPT_PENDING);
         }
+        self.pending = pending;
     }
 
     /// Nothing waits, not even for its socket.
@@ -371,16 +379,57 @@ impl Decoder {
     }
 }
 
-fn key(header: &wirespan_events::Header) -> ConnectionKey {
-    ConnectionKey {
-        socket: header.sk,
-        generation: header.inode,
+fn open(open: &wirespan_events::Open, process: &Process) -> Open {
+    let known = open.flags & flag::POSITIONS != 0;
+    let positions = if known {
+        open.positions.map(Some)
+    } else {
+        [None; 2]
+    };
+    Open {
+        key: translation::key(&open.header),
+        time: open.header.time,
+        // What stands for a TLS object has no family.
+        transport: match open.family {
+            0 => Transport::Unknown,
+            AF_UNIX => Transport::Unix,
+            _ => Transport::Tcp,
+        },
+        local: translation::address(open.family, &open.local, open.local_port),
+        remote: translation::address(open.family, &open.remote, open.remote_port),
+        role: match open.role {
+            role::CLIENT => Some(Role::Client),
+            role::SERVER => Some(Role::Server),
+            _ => None,
+        },
+        positions,
+        mid_stream: open.flags & flag::MID_STREAM != 0,
+        process: Some(ProcessKey {
+            pid: process.pid,
+            started: process.started,
+        }),
+        cgroup_id: open.cgroup_id,
+        network_namespace: open.network_namespace,
+    }
+}
+
+/// Up to its first NUL.
+fn name(comm: &[u8; 16]) -> &[u8] {
+    comm.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn hint(started: u64, image: u64, command: &[u8]) -> ProcessHint<'_> {
+    ProcessHint {
+        started: Some(started),
+        command: Some(command),
+        image: Some(image).filter(|image| *image != 0),
     }
 }
 
 fn time(event: &SocketEvent) -> Nanos {
     match event {
         SocketEvent::Process(_) => 0,
+        SocketEvent::Executed(executed) => executed.time,
         SocketEvent::Open(open) => open.time,
         SocketEvent::Unix(names) => names.time,
         SocketEvent::Data(data) => data.time(),
@@ -388,114 +437,6 @@ fn time(event: &SocketEvent) -> Nanos {
         SocketEvent::Confirmed(confirmed) => confirmed.time,
         SocketEvent::End(end) => end.time,
         SocketEvent::Close(close) => close.time,
-    }
-}
-
-fn address(family: u16, bytes: &[u8; 16], port: u16) -> Option<SocketAddr> {
-    let ip = match family {
-        AF_INET => {
-            let (four, _) = bytes.split_first_chunk::<4>()?;
-            IpAddr::V4(Ipv4Addr::from(*four))
-        }
-        AF_INET6 => IpAddr::V6(Ipv6Addr::from(*bytes)).to_canonical(),
-        _ => return None,
-    };
-    // No end of a connection has port 0: it is not known (any more).
-    (port != 0).then(|| SocketAddr::new(ip, port))
-}
-
-fn way(direction: u8) -> Option<Direction> {
-    match direction {
-        direction::SENT => Some(Direction::Sent),
-        direction::RECEIVED => Some(Direction::Received),
-        _ => None,
-    }
-}
-
-fn decode_data(data: &wirespan_events::Data, payload: &[u8]) -> Option<Data> {
-    Some(Data {
-        key: key(&data.header),
-        direction: way(data.direction)?,
-        layer: match data.layer {
-            layer::SOCKET => Layer::Socket,
-            layer::PLAINTEXT => Layer::Plaintext,
-            _ => return None,
-        },
-        position: data.position,
-        len: data.bytes,
-        bytes: Bytes::copy_from_slice(payload),
-        entry: data.entry,
-        exit: data.header.time,
-        missing: match data.missing {
-            missing::UNWANTED => Missing::Unwanted,
-            missing::LIMIT => Missing::Limit,
-            missing::FAULT => Missing::Fault,
-            missing::RING => Missing::Ring,
-            missing::UNOBSERVED => Missing::Unobserved,
-            _ => return None,
-        },
-    })
-}
-
-fn decode_secured(secured: &wirespan_events::Secured) -> Secured {
-    Secured {
-        key: key(&secured.header),
-        time: secured.header.time,
-        positions: secured.positions,
-        mid_stream: secured.flags & flag::MID_STREAM != 0,
-    }
-}
-
-fn decode_unix(unix: &wirespan_events::Unix) -> UnixNames {
-    let [local, remote] = [0, 1].map(|end| {
-        let len = *unix.lens.get(end)?;
-        unix_name(unix.names.get(end)?.get(..usize::try_from(len).ok()?)?)
-    });
-    UnixNames {
-        key: key(&unix.header),
-        time: unix.header.time,
-        local,
-        remote,
-        peer: unix.peer_inode,
-    }
-}
-
-/// As `ss` and others write it: `@` stands for the zero byte before an abstract name.
-fn unix_name(bytes: &[u8]) -> Option<String> {
-    match bytes {
-        [] => None,
-        [0, name @ ..] => Some(format!("@{}", String::from_utf8_lossy(name))),
-        path => {
-            let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-            Some(String::from_utf8_lossy(path).into_owned())
-        }
-    }
-}
-
-fn decode_end(end: &wirespan_events::End) -> End {
-    End {
-        key: key(&end.header),
-        direction: way(end.direction).unwrap_or(Direction::Received),
-        time: end.header.time,
-        position: Some(end.position),
-    }
-}
-
-fn decode_close(close: &wirespan_events::Close) -> Close {
-    let known = close.flags & flag::POSITIONS != 0;
-    Close {
-        key: key(&close.header),
-        time: close.header.time,
-        reason: match close.reason {
-            wirespan_events::close::RESET => CloseReason::Reset,
-            wirespan_events::close::UNOBSERVED => CloseReason::CutOff,
-            _ => CloseReason::Finished,
-        },
-        positions: if known {
-            close.positions.map(Some)
-        } else {
-            [None; 2]
-        },
     }
 }
 

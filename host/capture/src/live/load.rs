@@ -94,8 +94,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
                 .to_owned(),
         });
     }
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (count, bytes) = ring_sizes(config, cpus);
+    let (count, bytes) = ring_sizes(config, cpus());
     let settings = settings(config, count);
     let mut loader = EbpfLoader::new();
     loader
@@ -245,6 +244,15 @@ fn raise_memory_lock_limit() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Memlock, unlimited);
 }
 
+/// CPUs of the node. Not those that this process may use: the programs that it observes run on all of
+/// them, however few a control group gives to the agent.
+fn cpus() -> usize {
+    aya::util::online_cpus().map_or_else(
+        |_| std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        |online| online.len(),
+    )
+}
+
 /// How many rings, and of how many bytes each: together not more than the budget, unless that is smaller
 /// than the smallest ring.
 fn ring_sizes(config: &LiveConfig, cpus: usize) -> (u32, u32) {
@@ -321,6 +329,7 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         task_group_leader: get("OFF_TASK_GROUP_LEADER"),
         task_start_boottime: get("OFF_TASK_START"),
         task_mm: get("OFF_TASK_MM"),
+        mm_start_stack: get("OFF_MM_START_STACK"),
         task_fsbase: get("OFF_TASK_FSBASE"),
         files_fdt: get("OFF_FILES_FDT"),
         fdt_max_fds: get("OFF_FDT_MAX_FDS"),
@@ -551,5 +560,34 @@ mod tests {
         let sizes = |cpus| ring_sizes(&LiveConfig::new(Vec::new()), cpus);
         assert_eq!(sizes(2), (2, 16 << 20));
         assert_eq!(sizes(128), (8, 4 << 20));
+    }
+
+    #[test]
+    fn the_cpus_that_count_are_those_of_the_node() {
+        let listed = std::fs::read_to_string("/proc/stat").unwrap();
+        let listed = listed.lines().filter(|line| line.starts_with("cpu"));
+        assert_eq!(cpus(), listed.count() - 1, "the first line is their sum");
+    }
+
+    /// The other test again, in a process that may use one of them.
+    #[test]
+    fn an_agent_that_may_use_one_cpu_has_rings_for_all_of_the_node() {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let allowed = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+            .unwrap();
+        let first = allowed.trim().split([',', '-']).next().unwrap();
+        let ran = std::process::Command::new("taskset")
+            .args(["-c", first])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "live::load::tests::the_cpus_that_count_are_those_of_the_node",
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     }
 }

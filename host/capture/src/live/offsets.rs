@@ -77,6 +77,8 @@ const MEMBERS: &[Wanted] = &[
     ),
     // Which goroutine a thread runs is told by its local storage.
     optional("OFF_TASK_MM", "task_struct", &["mm"], POINTER),
+    // Which program it is that a process has become by `exec`.
+    optional("OFF_MM_START_STACK", "mm_struct", &["start_stack"], 8),
     optional("OFF_TASK_FSBASE", "task_struct", &["thread.fsbase"], 8),
     required("OFF_FILES_FDT", "files_struct", &["fdt"], POINTER),
     required("OFF_FDT_FD", "fdtable", &["fd"], POINTER),

@@ -98,6 +98,13 @@ pub(super) const SETS: &[Set] = &[
         "threads that die inside a call, whose entries then stay"
     ),
     single!(
+        "sched_process_exec",
+        "executed",
+        "sched",
+        "sched_process_exec",
+        "that a process goes on as another program: its open connections keep the name of the one before"
+    ),
+    single!(
         "accept",
         "exit_accept",
         "syscalls",

@@ -150,6 +150,8 @@ impl PcapngWriter {
     fn event(&mut self, event: &SocketEvent) {
         match event {
             SocketEvent::Process(process) => self.process(process),
+            // Connections that are written already have their comment.
+            SocketEvent::Executed(executed) => self.process(&executed.process),
             SocketEvent::Open(open) => self.open(open),
             SocketEvent::Secured(secured) => self.secured(secured),
             SocketEvent::Data(data) => {

@@ -1,6 +1,6 @@
 //! Sockets that pass from process to process, and images that replace each other.
 
-use wirespan_capture::{CloseReason, Direction, Layer};
+use wirespan_capture::{CloseReason, Data, Direction, Layer};
 
 use crate::script::Script;
 use crate::support::{Bench, config};
@@ -78,8 +78,6 @@ fn an_exec_ends_what_was_the_old_images_and_goes_on_with_what_it_passed_on() {
     let mut bench = Bench::for_ports(config);
     script.say("go");
     script.hear("waiting");
-    // Who it is is read while it is that.
-    bench.until(|seen| seen.len() >= 4);
     script.say("exec");
     script.hear("executed");
     bench.until(|seen| seen.len() >= 6);
@@ -95,24 +93,37 @@ fn an_exec_ends_what_was_the_old_images_and_goes_on_with_what_it_passed_on() {
                 String::from_utf8_lossy(&bytes).into_owned()
             };
             let close = seen.close.map(|close| close.reason);
+            // As each program was when it had the connection.
             let process = seen.process.as_ref();
-            let command = process.map(|process| process.command.clone());
+            let mut commands: Vec<String> = process
+                .map(|process| process.command.clone())
+                .into_iter()
+                .collect();
+            for executed in &seen.executed {
+                let of = |data: &Data| (data.time() < executed.time).then_some(data.len);
+                let before: u64 = seen.data.iter().filter_map(of).sum();
+                commands.push(format!("{} from {before}", executed.process.command));
+            }
             let texts = (text(Direction::Sent), text(Direction::Received));
-            (texts, command, close)
+            (texts, commands, close)
         })
         .collect();
     clients.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = [
-        (("old;", ""), "python3"),
-        (("old;new,answer;;", "answer;"), "python3"),
-        (("other;", "ok;"), "bash"),
+        // It is closed by then, and goes on until its peer has closed it, too.
+        (("old;", ""), vec!["python3", "bash from 4"]),
+        (
+            ("old;new,answer;;", "answer;"),
+            vec!["python3", "bash from 4"],
+        ),
+        (("other;", "ok;"), vec!["bash"]),
     ];
     let clients: Vec<_> = clients
         .iter()
-        .map(|((sent, received), command, close)| {
+        .map(|((sent, received), commands, close)| {
             assert_eq!(*close, Some(CloseReason::Finished), "{sent}");
-            let command = command.as_deref().unwrap_or_default();
-            ((&**sent, &**received), command)
+            let commands = commands.iter().map(|command| &**command).collect();
+            ((&**sent, &**received), commands)
         })
         .collect();
     assert_eq!(clients, expected);

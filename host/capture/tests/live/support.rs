@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource};
 use wirespan_capture::{
-    Close, ConnectionKey, Data, Direction, End, Layer, Open, Process, Secured, SocketEvent, Source,
+    Close, ConnectionKey, Data, Direction, End, Executed, Layer, Open, Process, Secured,
+    SocketEvent, Source,
 };
 
 /// Everything that was reported of one end.
@@ -17,6 +18,8 @@ pub(crate) struct Seen {
     pub(crate) open: Open,
     /// Whose it is, as it was described before.
     pub(crate) process: Option<Arc<Process>>,
+    /// What that process has become since, and when.
+    pub(crate) executed: Vec<Executed>,
     pub(crate) data: Vec<Data>,
     pub(crate) secured: Vec<Secured>,
     pub(crate) ends: Vec<End>,
@@ -48,6 +51,25 @@ impl Seen {
             .collect();
         all.sort_by_key(|data| data.position);
         all
+    }
+
+    /// No byte of the socket lies behind its last position, nor before its first.
+    fn assert_ends(&self) {
+        for data in self.data.iter().filter(|data| data.layer == Layer::Socket) {
+            let last = self
+                .close
+                .and_then(|close| close.positions[data.direction.index()]);
+            let first = self.open.positions[data.direction.index()];
+            assert!(
+                first.is_none_or(|first| data.position >= first)
+                    && last.is_none_or(|last| data.position + data.len <= last),
+                "{:?}: {:?} at {} of {} in {first:?} to {last:?}",
+                self.open.key,
+                data.direction,
+                data.position,
+                data.len
+            );
+        }
     }
 
     pub(crate) fn end(&self, direction: Direction) -> Option<u64> {
@@ -172,11 +194,24 @@ impl Bench {
             self.processes.insert(process.pid, process);
             return;
         }
+        if let SocketEvent::Executed(executed) = event {
+            let pid = executed.process.pid;
+            self.processes.insert(pid, Arc::clone(&executed.process));
+            let its = |seen: &&mut Seen| {
+                let process = seen.process.as_ref();
+                seen.close.is_none() && process.is_some_and(|process| process.pid == pid)
+            };
+            for seen in self.seen.values_mut().filter(its) {
+                seen.executed.push(executed.clone());
+            }
+            return;
+        }
         let key = event.key();
         if let SocketEvent::Open(open) = event {
             let process = open.process.and_then(|key| self.processes.get(&key.pid));
             let fresh = Seen {
                 process: process.cloned(),
+                executed: vec![],
                 open: *open,
                 data: vec![],
                 secured: vec![],
@@ -225,11 +260,13 @@ impl Bench {
 }
 
 impl Drop for Bench {
-    /// Whatever a test does, every byte that passed is in one of the books.
+    /// Whatever a test does, every byte that passed is in one of the books, and nothing was told of a
+    /// connection beyond where it has ended.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
+        self.seen.values().for_each(Seen::assert_ends);
         let begun = Instant::now();
         while self.source.counters().unaccounted_bytes() != 0 {
             assert!(

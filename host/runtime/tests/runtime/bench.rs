@@ -141,6 +141,7 @@ impl Bench {
             process: None,
             cgroup_id: 0,
             network_namespace: 0,
+            before: None,
         });
         self.worker.handle(StreamEvent::Open {
             info,

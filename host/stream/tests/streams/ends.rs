@@ -107,3 +107,22 @@ fn a_connection_that_was_at_rest_goes_on_as_if_it_had_not_been() {
     };
     assert_eq!(run(true), run(false));
 }
+
+#[test]
+fn a_connection_that_ends_before_what_was_told_of_it_is_no_balanced_one() {
+    let mut connections = Connections::default();
+    let mut out = Vec::new();
+    for event in [
+        open(),
+        data(Direction::Received, 0, b"hello", 1),
+        data(Direction::Sent, 0, b"hi", 2),
+        close(3, [Some(2), Some(3)]),
+    ] {
+        connections.push(event, &mut out);
+    }
+    let counters = connections.counters();
+    assert_eq!((counters.closed, counters.balanced), (1, 0));
+    let unbalanced = counters.unbalanced.expect("it is named");
+    assert_eq!((unbalanced.key, unbalanced.differences), (KEY, [0, 2]));
+    assert!(counters.is_balanced(), "no byte is missing all the same");
+}

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wirespan_capture::{
-    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Layer, Missing, Nanos,
-    Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
+    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Layer, Missing,
+    Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
 };
-use wirespan_stream::{Connections, GapCause, Limits, StreamClose, StreamEvent};
+use wirespan_stream::{ConnectionInfo, Connections, GapCause, Limits, StreamClose, StreamEvent};
 
 const KEY: ConnectionKey = ConnectionKey {
     socket: 1,
@@ -122,34 +122,33 @@ impl Table {
 
     fn push(&mut self, event: SocketEvent) -> &mut Self {
         self.connections.push(event, &mut self.out);
-        assert!(
-            self.connections.counters().is_balanced(),
-            "{:?}",
-            self.connections.counters()
-        );
+        self.assert_books();
         self
     }
 
     fn tick(&mut self, time: Nanos) -> &mut Self {
         self.connections.tick(time, &mut self.out);
-        assert!(
-            self.connections.counters().is_balanced(),
-            "{:?}",
-            self.connections.counters()
-        );
+        self.assert_books();
         self
     }
 
     fn finish(&mut self, time: Nanos) -> &mut Self {
         self.connections.finish(time, &mut self.out);
         let counters = self.connections.counters();
-        assert!(counters.is_balanced(), "{counters:?}");
         assert_eq!(
             (counters.held, counters.held_cost),
             (0, 0),
             "memory is given back"
         );
+        self.assert_books();
         self
+    }
+
+    /// Of all connections together, and of each that has ended.
+    fn assert_books(&self) {
+        let counters = self.connections.counters();
+        assert!(counters.is_balanced(), "{counters:?}");
+        assert_eq!(counters.balanced, counters.closed, "{counters:?}");
     }
 
     /// One direction as text, `[n cause]` for gaps; every position continues the one before.
@@ -228,6 +227,7 @@ impl Table {
                     ..
                 } => text.push('r'),
                 StreamEvent::Gap { .. } => text.push('g'),
+                StreamEvent::Executed { .. } => text.push('E'),
                 StreamEvent::Secured { .. } => text.push('S'),
                 StreamEvent::End { .. } => text.push('$'),
                 StreamEvent::Close { .. } => text.push('C'),

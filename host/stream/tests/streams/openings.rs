@@ -99,3 +99,73 @@ fn a_connection_knows_the_process_that_was_described_before_it() {
     };
     assert_eq!(info.process.as_ref().unwrap().command, "nginx");
 }
+
+#[test]
+fn a_process_that_becomes_another_program_keeps_its_connections() {
+    let process = |pid, command: &str| {
+        Arc::new(Process {
+            pid,
+            started: 70,
+            command: command.into(),
+            ..Process::default()
+        })
+    };
+    let opened = |socket, pid| {
+        let SocketEvent::Open(mut event) = open() else {
+            unreachable!()
+        };
+        event.key.socket = socket;
+        event.process = Some(ProcessKey { pid, started: 70 });
+        SocketEvent::Open(event)
+    };
+    let mut table = Table::default();
+    table.push(SocketEvent::Process(process(7, "sh")));
+    table.push(SocketEvent::Process(process(8, "sh")));
+    table.push(opened(1, 7));
+    table.push(opened(2, 8));
+    for (time, command) in [(100, "env"), (200, "python3")] {
+        table.push(SocketEvent::Executed(Executed {
+            time,
+            process: process(7, command),
+        }));
+    }
+    table.push(opened(3, 7));
+    let of_sockets = |socket| {
+        let infos = table.out.iter().filter_map(|event| match event {
+            StreamEvent::Open { info, .. } | StreamEvent::Executed { info, .. } => Some(info),
+            _ => None,
+        });
+        infos
+            .filter(|info| info.key.socket == socket)
+            .collect::<Vec<_>>()
+    };
+    let names = |info: &Arc<ConnectionInfo>| {
+        [0, 99, 100, 199, 200, u64::MAX].map(|time| {
+            let process = info.at(time).process.clone();
+            process.unwrap().command.clone()
+        })
+    };
+    let [_, _, kept] = of_sockets(1)[..] else {
+        panic!("{:?}", table.out)
+    };
+    assert_eq!(
+        names(kept),
+        ["sh", "sh", "env", "env", "python3", "python3"]
+    );
+    assert_eq!(names(of_sockets(2)[0]), ["sh"; 6], "another process");
+    assert_eq!(names(of_sockets(3)[0]), ["python3"; 6], "opened afterwards");
+    // However often: no more is remembered than will be asked for.
+    for time in 300..400 {
+        let process = process(7, &time.to_string());
+        table.push(SocketEvent::Executed(Executed { time, process }));
+    }
+    let Some(StreamEvent::Executed { info, .. }) = table.out.last() else {
+        panic!("{:?}", table.out)
+    };
+    let mut programs = 1;
+    let mut info = info;
+    while let Some((_, before)) = &info.before {
+        (programs, info) = (programs + 1, before);
+    }
+    assert_eq!(programs, wirespan_stream::limits::PROGRAMS);
+}

@@ -1,6 +1,11 @@
 use std::process::{Child, Command, Stdio};
 
+use std::io::Read;
+use std::path::Path;
+
+use super::reading::{MAX_SERVICE_NAME_BYTES, parse_stat, service_name};
 use super::*;
+use crate::event::ProcessKey;
 
 /// A child that is ended when the test is.
 struct Running(Child);
@@ -40,14 +45,14 @@ fn table() -> ProcessTable {
 
 #[test]
 fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
-    let rest = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1000 1 18446744073709551615";
+    let rest = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1000 1 18446744073709551615 \
+                93900000000000 93900000100000 140727000000000 0 0";
     for name in ["nginx", "tmux: server", "a) S 1 (b", ") ", "("] {
         let stat = format!("77 ({name}) {rest}\n");
-        assert_eq!(
-            parse_stat(stat.as_bytes()),
-            Some((123_450_000_000, name.as_bytes().to_vec())),
-            "{name}"
-        );
+        let parsed = parse_stat(stat.as_bytes()).unwrap();
+        assert_eq!(parsed.started, 123_450_000_000, "{name}");
+        assert_eq!(parsed.command, name.as_bytes());
+        assert_eq!(parsed.image, 140_727_000_000_000);
         for end in 0..stat.len() {
             let _ = parse_stat(&stat.as_bytes()[..end]);
         }
@@ -56,6 +61,9 @@ fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
         parse_stat(b"77 (x) S 1 1 1 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 99999999999999999999 1"),
         None
     );
+    // Cut off, or nothing of it may be known.
+    let stat = b"77 (x) S 1 1 1 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 7";
+    assert_eq!(parse_stat(stat).unwrap().image, 0);
 }
 
 #[test]
@@ -145,6 +153,7 @@ fn a_process_that_has_vanished_is_none_unless_it_was_known_by_its_start() {
     let hint = ProcessHint {
         started: Some(process.started + 3),
         command: Some(b"another"),
+        image: None,
     };
     assert_eq!(
         table.lookup_hinted(pid, hint).map(|found| found.started),
@@ -153,10 +162,10 @@ fn a_process_that_has_vanished_is_none_unless_it_was_known_by_its_start() {
     let other = ProcessHint {
         started: Some(process.started + TICK_NANOS),
         command: None,
+        image: None,
     };
     assert_eq!(table.lookup_hinted(pid, other), None);
-    table.forget(pid);
-    assert_eq!(table.lookup_hinted(pid, hint), None);
+    assert_eq!(table.lookup_executed(pid, hint), None);
 }
 
 #[test]
@@ -180,6 +189,7 @@ fn an_exec_is_noticed_by_its_name_at_once_and_a_threads_name_is_not_read_twice()
     let known = ProcessHint {
         started: Some(before.started),
         command: Some(b"sh"),
+        image: None,
     };
     assert!(Arc::ptr_eq(
         &before,
@@ -218,6 +228,65 @@ fn an_exec_is_noticed_by_its_name_at_once_and_a_threads_name_is_not_read_twice()
 }
 
 #[test]
+fn a_record_of_a_program_that_is_gone_is_not_told_as_the_one_after_it() {
+    let script = "read line; exec /bin/sh -c 'read line'";
+    let mut child = Running::start(
+        Command::new("/bin/sh")
+            .args(["-c", script])
+            .env("OTEL_SERVICE_NAME", "pets"),
+    );
+    let pid = child.0.id();
+    let image = || read_stat(Path::new("/proc"), pid).map_or(0, |stat| stat.image);
+    let arguments = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    child.until(|| arguments().ends_with(b"\0read line; exec /bin/sh -c 'read line'\0"));
+    let mut table = table();
+    let old = table.lookup(pid).unwrap();
+    let of = |image| ProcessHint {
+        started: Some(old.started),
+        command: Some(b"sh"),
+        image: Some(image),
+    };
+    let first = image();
+    assert_ne!(first, 0);
+    assert!(Arc::ptr_eq(
+        &old,
+        &table.lookup_hinted(pid, of(first)).unwrap()
+    ));
+
+    std::io::Write::write_all(child.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    child.until(|| arguments().ends_with(b"\0-c\0read line\0"));
+    let second = image();
+    assert_ne!(first, second, "each program has a stack of its own");
+    // The name is the same: nothing but the image tells.
+    assert!(Arc::ptr_eq(
+        &old,
+        &table.lookup_hinted(pid, of(first)).unwrap()
+    ));
+    let new = table.lookup_hinted(pid, of(second)).unwrap();
+    assert_eq!(new.service_name.as_deref(), Some("pets"));
+    // The old one is forgotten now: its name is all that a late record of it tells.
+    let late = table.lookup_hinted(pid, of(first)).unwrap();
+    assert_eq!((&*late.executable, &late.service_name), ("", &None));
+    assert_eq!(
+        (late.pid, late.started, &*late.command),
+        (pid, old.started, "sh")
+    );
+    assert!(Arc::ptr_eq(
+        &new,
+        &table.lookup_hinted(pid, of(second)).unwrap()
+    ));
+    // The same when the process has ended.
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
+    let late = table.lookup_hinted(pid, of(first)).unwrap();
+    assert_eq!(&*late.executable, "");
+    assert!(Arc::ptr_eq(
+        &new,
+        &table.lookup_hinted(pid, of(second)).unwrap()
+    ));
+}
+
+#[test]
 fn an_ended_process_that_nobody_waited_for_keeps_what_was_known() {
     let mut child = Running::start(&mut Command::new("/bin/cat"));
     let pid = child.0.id();
@@ -233,6 +302,7 @@ fn an_ended_process_that_nobody_waited_for_keeps_what_was_known() {
     let hint = ProcessHint {
         started: Some(before.started),
         command: Some(b"unseen"),
+        image: None,
     };
     let after = table.lookup_hinted(pid, hint).unwrap();
     assert_eq!(after.executable, before.executable);
@@ -259,7 +329,7 @@ fn a_process_without_an_environment_is_not_read_for_ever() {
 
 fn started_command(pid: u32) -> Vec<u8> {
     read_stat(Path::new("/proc"), pid)
-        .map(|(_, command)| command)
+        .map(|stat| stat.command)
         .unwrap_or_default()
 }
 

@@ -1,19 +1,16 @@
 //! Who a process is: read from `/proc` once, remembered for as long as it is the same process.
 
+mod reading;
+
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cgroup;
-use crate::event::{Process, ProcessKey};
+pub use reading::started;
+use reading::{Reading, TICK_NANOS, read_now, read_stat};
 
-/// `/proc/<pid>/stat` counts in clock ticks. The kernel shows 100 a second to user space on every
-/// architecture but Alpha, whatever its own timer does (`USER_HZ`).
-const TICK_NANOS: u64 = 10_000_000;
+use crate::event::Process;
 
 /// Processes remembered. A node has hundreds to some thousand; one entry has about 500 bytes.
 const MAX_PROCESSES: usize = 4096;
@@ -29,15 +26,6 @@ const RECHECK: Duration = Duration::from_secs(5);
 /// is read again so often, no faster than this, before it is believed to have none.
 const EMPTY_READS: u8 = 8;
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
-
-const MAX_STAT_BYTES: u64 = 4 << 10;
-const MAX_CGROUP_BYTES: u64 = 64 << 10;
-/// `execve` allows more, but environments above some ten KiB are rare.
-const MAX_ENVIRONMENT_BYTES: u64 = 512 << 10;
-/// OpenTelemetry sets no limit; a name longer than this is none.
-const MAX_SERVICE_NAME_BYTES: usize = 255;
-
-const SERVICE_NAME: &[u8] = b"OTEL_SERVICE_NAME=";
 
 /// Where `/proc` of the observed node is: `WIRESPAN_PROC`, for a container that has the host's at
 /// another place, else `/proc`. The pids of the kernel's records must be those of this directory.
@@ -56,6 +44,9 @@ pub struct ProcessHint<'a> {
     pub started: Option<u64>,
     /// Name of the thread that made the call, up to its first NUL.
     pub command: Option<&'a [u8]>,
+    /// Which of the programs that the process has been one after the other: where its stack begins, as
+    /// `/proc/<pid>/stat` has it. `None`: not known.
+    pub image: Option<u64>,
 }
 
 /// Start times as `/proc` has them: whole ticks. What the kernel's records carry is rounded down to
@@ -79,6 +70,8 @@ pub struct ProcessTable {
 #[derive(Debug)]
 struct Entry {
     process: Arc<Process>,
+    /// As in [`ProcessHint::image`]; 0: not known.
+    image: u64,
     read_at: Instant,
     thread_names: Vec<Vec<u8>>,
     /// Readings left for a process without an environment.
@@ -105,12 +98,13 @@ impl ProcessTable {
     /// Reads who `pid` is now. One small file is read even if the process is remembered, to notice
     /// that the id has passed to another one. `None` if there is no such process.
     pub fn lookup(&mut self, pid: u32) -> Option<Arc<Process>> {
-        let (started, command) = read_stat(&self.root, pid)?;
+        let stat = read_stat(&self.root, pid)?;
         self.lookup_hinted(
             pid,
             ProcessHint {
-                started: Some(started),
-                command: Some(&command),
+                started: Some(stat.started),
+                command: Some(&stat.command),
+                image: Some(stat.image).filter(|image| *image != 0),
             },
         )
     }
@@ -120,12 +114,14 @@ impl ProcessTable {
     /// before makes it read again at once, for it may be an `exec`.
     ///
     /// An answer that is another `Arc` than the last one for this pid is news; one with the hinted
-    /// start time is never a different process.
+    /// start time is never a different process. Of a program that the process is no longer, and that was
+    /// not read in time, the answer has no more than its name.
     pub fn lookup_hinted(&mut self, pid: u32, hint: ProcessHint<'_>) -> Option<Arc<Process>> {
         let started = hint.started.map(round_started);
         self.promote(pid);
         if let Some(entry) = self.recent.get_mut(&pid)
             && started.is_some_and(|started| started == entry.process.started)
+            && entry.may_be(hint.image)
             && entry.holds(hint.command)
         {
             return Some(Arc::clone(&entry.process));
@@ -136,7 +132,19 @@ impl ProcessTable {
             .recent
             .get_mut(&pid)
             .filter(|entry| started.is_none_or(|started| started == entry.process.started));
+        let passed = |image| is_other(hint.image, image);
         match (fresh, known) {
+            // It has become another program since: what is remembered of that one is the truth about its
+            // records, else little is known.
+            (Some(fresh), Some(entry)) if passed(fresh.image) && !passed(entry.image) => {
+                Some(Arc::clone(&entry.process))
+            }
+            (Some(fresh), _) if passed(fresh.image) => {
+                Some(Arc::new(outline(&fresh.process, hint.command)))
+            }
+            (None, Some(entry)) if passed(entry.image) => {
+                Some(Arc::new(outline(&entry.process, hint.command)))
+            }
             // One that has ended and is not yet waited for has only a name left.
             (Some(fresh), Some(entry))
                 if fresh.process.executable.is_empty() && !entry.process.executable.is_empty() =>
@@ -156,10 +164,12 @@ impl ProcessTable {
         }
     }
 
-    /// Forgets what a process was: call it for every `exec` and end of a process that is seen.
-    pub fn forget(&mut self, pid: u32) {
+    /// As [`Self::lookup_hinted`], for a process that has become another program: nothing of what is
+    /// remembered of it holds any more.
+    pub fn lookup_executed(&mut self, pid: u32, hint: ProcessHint<'_>) -> Option<Arc<Process>> {
         self.recent.remove(&pid);
         self.older.remove(&pid);
+        self.lookup_hinted(pid, hint)
     }
 
     /// Number of processes remembered.
@@ -180,6 +190,7 @@ impl ProcessTable {
         let process = Arc::new(fresh.process);
         let mut entry = Entry {
             process: Arc::clone(&process),
+            image: fresh.image,
             read_at: Instant::now(),
             thread_names: Vec::new(),
             doubtful: if fresh.no_environment { EMPTY_READS } else { 0 },
@@ -201,7 +212,28 @@ impl ProcessTable {
     }
 }
 
+/// Whether two programs are known to be two.
+fn is_other(one: Option<u64>, other: u64) -> bool {
+    other != 0 && one.is_some_and(|one| one != other)
+}
+
+/// What is known of a program that `process` was, or has become, when nothing of it could be read.
+pub(crate) fn outline(process: &Process, command: Option<&[u8]>) -> Process {
+    let command = String::from_utf8_lossy(command.unwrap_or_default());
+    Process {
+        command: command.into_owned(),
+        executable: String::new(),
+        service_name: None,
+        ..process.clone()
+    }
+}
+
 impl Entry {
+    /// Whether it is not known to be another program.
+    fn may_be(&self, image: Option<u64>) -> bool {
+        !is_other(image, self.image)
+    }
+
     /// Whether `command` fits what is remembered.
     fn holds(&self, command: Option<&[u8]>) -> bool {
         if self.doubtful > 0 && self.read_at.elapsed() >= EMPTY_PAUSE {
@@ -216,6 +248,9 @@ impl Entry {
     /// Takes over what was read; keeps the `Arc` if nothing changed.
     fn refresh(&mut self, fresh: Reading, command: Option<&[u8]>) {
         self.read_at = Instant::now();
+        if fresh.image != 0 {
+            self.image = fresh.image;
+        }
         self.doubtful = match (fresh.no_environment, *self.process == fresh.process) {
             (false, _) => 0,
             (true, true) => self.doubtful.saturating_sub(1),
@@ -241,113 +276,5 @@ impl Entry {
     }
 }
 
-struct Reading {
-    process: Process,
-    /// It could be read, and was empty.
-    no_environment: bool,
-}
-
-/// Reads everything about a process; `None` if it is gone, or was replaced while being read.
-fn read_now(root: &Path, pid: u32) -> Option<Reading> {
-    let directory = root.join(pid.to_string());
-    let (started, command) = read_stat(root, pid)?;
-    // Another user's process, or none of ours to read: absent, not wrong.
-    let executable = std::fs::read_link(directory.join("exe"))
-        .map(|path| executable_name(path.as_os_str()))
-        .unwrap_or_default();
-    let groups =
-        crate::bounded::read(&directory.join("cgroup"), MAX_CGROUP_BYTES).unwrap_or_default();
-    let cgroup = cgroup::parse(&String::from_utf8_lossy(&groups));
-    let environment = directory.join("environ");
-    // Asked first: it may come into being at any time.
-    let no_environment = crate::bounded::read(&environment, 1).is_ok_and(|first| first.is_empty());
-    let service_name = std::fs::File::open(environment)
-        .ok()
-        .and_then(|file| service_name(file.take(MAX_ENVIRONMENT_BYTES)));
-    let process = Process {
-        pid,
-        started,
-        command: String::from_utf8_lossy(&command).into_owned(),
-        executable,
-        service_name,
-        container_id: cgroup.container_id,
-        cgroup_path: cgroup.path,
-    };
-    // The id may have passed to another process in between.
-    let (started_after, _) = read_stat(root, pid)?;
-    (started_after == started).then_some(Reading {
-        process,
-        no_environment,
-    })
-}
-
-/// Start time (nanoseconds of the boot clock, whole ticks) and name.
-fn read_stat(root: &Path, pid: u32) -> Option<(u64, Vec<u8>)> {
-    parse_stat(
-        &crate::bounded::read(&root.join(pid.to_string()).join("stat"), MAX_STAT_BYTES).ok()?,
-    )
-}
-
-/// `pid (comm) state ppid …`; the start time is the 22nd field. The name may contain blanks and
-/// parentheses, so the fields count from the last `)`.
-fn parse_stat(stat: &[u8]) -> Option<(u64, Vec<u8>)> {
-    let open = stat.iter().position(|&byte| byte == b'(')?;
-    let close = stat.iter().rposition(|&byte| byte == b')')?;
-    let command = stat.get(open.checked_add(1)?..close)?;
-    let rest = std::str::from_utf8(stat.get(close.checked_add(1)?..)?).ok()?;
-    // After the name comes field 3.
-    let ticks: u64 = rest.split_ascii_whitespace().nth(19)?.parse().ok()?;
-    Some((ticks.checked_mul(TICK_NANOS)?, command.to_vec()))
-}
-
-/// Start of a process as `/proc` tells it, without anything else.
-#[must_use]
-pub fn started(root: &Path, pid: u32) -> Option<ProcessKey> {
-    read_stat(root, pid).map(|(started, _)| ProcessKey { pid, started })
-}
-
-/// A program that was replaced on disk keeps its path.
-fn executable_name(target: &OsStr) -> String {
-    let name = String::from_utf8_lossy(target.as_bytes());
-    name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
-}
-
-/// Finds `OTEL_SERVICE_NAME` among NUL-terminated variables without keeping any other.
-fn service_name(mut environment: impl Read) -> Option<String> {
-    let mut variable = Vec::new();
-    let mut chunk = [0u8; 4096];
-    loop {
-        let len = environment.read(&mut chunk).ok()?;
-        let read = chunk.get(..len)?;
-        if read.is_empty() {
-            return as_service_name(&variable);
-        }
-        let mut pieces = read.split(|&byte| byte == 0).peekable();
-        while let Some(piece) = pieces.next() {
-            // One byte more than a name may have tells that it is too long.
-            let room =
-                (SERVICE_NAME.len() + MAX_SERVICE_NAME_BYTES + 1).saturating_sub(variable.len());
-            variable.extend_from_slice(piece.get(..room).unwrap_or(piece));
-            if pieces.peek().is_some() {
-                if variable.starts_with(SERVICE_NAME) {
-                    return as_service_name(&variable);
-                }
-                variable.clear();
-            }
-        }
-    }
-}
-
-fn as_service_name(variable: &[u8]) -> Option<String> {
-    let name = std::str::from_utf8(variable.strip_prefix(SERVICE_NAME)?)
-        .ok()?
-        .trim();
-    let sound = !name.is_empty()
-        && name.len() <= MAX_SERVICE_NAME_BYTES
-        && !name.chars().any(char::is_control);
-    sound.then(|| name.to_owned())
-}
-
 #[cfg(test)]
-#[path = "process_tests.rs"]
 mod tests;
