@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,20 @@ pub fn python() -> Result<PathBuf> {
     } else {
         program("python3")
     }
+}
+
+/// Node, whoever made it: Debian's uses the node's OpenSSL, others have one of their own inside. Says which
+/// this is, for a test of TLS shows that way and not the other.
+///
+/// # Errors
+/// When it is not installed, or does not run.
+pub fn node() -> Result<PathBuf> {
+    const SHARED: &str = "process.version + (process.config.variables.node_shared_openssl ? \
+        ', whose OpenSSL is a shared library' : ', whose OpenSSL is linked statically')";
+    let program = program("node")?;
+    let told = Command::new(&program).args(["-p", SHARED]).output()?;
+    println!("Node {}", String::from_utf8_lossy(&told.stdout).trim());
+    Ok(program)
 }
 
 /// The `wirespan` binary: `$WIRESPAN_BIN`, else the one built beside this program.

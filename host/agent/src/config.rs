@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use wirespan_capture::live::DenyList;
+use wirespan_sink_nats::Encoding;
 
 use crate::error::AgentError;
 
@@ -18,6 +19,9 @@ pub const DEFAULT_METRICS: &str = "127.0.0.1:9475";
 
 /// Spans that may wait for a sink. About 1 KiB each: at most some 64 MiB.
 pub(crate) const SINK_QUEUE_SPANS: usize = 65_536;
+
+/// Threads that parse: more than nodes have CPUs to spare for them.
+pub(crate) const MAX_WORKERS: usize = 64;
 
 /// A configuration is a page of text; what is larger is something else.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -140,6 +144,23 @@ pub struct NatsSection {
     pub retry: bool,
 }
 
+impl NatsSection {
+    /// How spans are encoded.
+    ///
+    /// # Errors
+    /// When there is no such encoding.
+    pub(crate) fn encoding(&self) -> Result<Encoding, AgentError> {
+        let Some(encoding) = &self.encoding else {
+            return Ok(Encoding::default());
+        };
+        encoding.parse().map_err(|_| AgentError::Setting {
+            setting: "encoding",
+            value: encoding.clone(),
+            reason: "use json, otlp or otlp-json".to_owned(),
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsSection {
@@ -173,7 +194,7 @@ impl Config {
         };
         match fs::metadata(path) {
             Err(e) if e.kind() == ErrorKind::NotFound && !required => return Ok(Self::default()),
-            Err(e) => return Err(error(e.to_string())),
+            Err(e) => return Err(error(unreadable(&e))),
             Ok(meta) if meta.len() > MAX_CONFIG_BYTES => {
                 return Err(error(format!(
                     "{} bytes is no configuration (limit {MAX_CONFIG_BYTES})",
@@ -182,7 +203,7 @@ impl Config {
             }
             Ok(_) => {}
         }
-        let text = fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        let text = fs::read_to_string(path).map_err(|e| error(unreadable(&e)))?;
         toml::from_str(&text).map_err(|e| error(e.to_string()))
     }
 
@@ -208,9 +229,13 @@ impl Config {
     pub fn worker_count(&self) -> usize {
         match self.parsers.workers {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2).min(4)),
-            n => n.min(64),
+            n => n.min(MAX_WORKERS),
         }
     }
+}
+
+fn unreadable(error: &std::io::Error) -> String {
+    format!("{error}; name a file with --config that this user may read")
 }
 
 #[cfg(test)]
@@ -260,7 +285,10 @@ mod tests {
         let error = Config::load(Some(Path::new("/nonexistent/wirespan.toml")))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("/nonexistent/wirespan.toml"), "{error}");
+        assert!(
+            error.contains("/nonexistent/wirespan.toml") && error.contains("--config"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod replay;
 mod route;
 mod run;
 mod sandbox;
+mod soundness;
 mod watch;
 
 pub use artefacts::{Artefacts, DIRECTORY_VARIABLE, Embedded};

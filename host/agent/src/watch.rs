@@ -61,6 +61,7 @@ pub fn watch(
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
 ) -> Result<RunSummary, AgentError> {
+    config.check()?;
     features::require()?;
     let sandbox = Sandbox::new(config, artefacts)?;
     let mut warnings = Vec::new();
@@ -129,13 +130,7 @@ fn nats_config(config: &Config) -> Result<Option<NatsConfig>, AgentError> {
         servers,
         ..NatsConfig::default()
     };
-    if let Some(encoding) = &nats.encoding {
-        wanted.encoding = encoding.parse().map_err(|_| AgentError::Setting {
-            setting: "encoding",
-            value: encoding.clone(),
-            reason: "use json, otlp or otlp-json".to_owned(),
-        })?;
-    }
+    wanted.encoding = nats.encoding()?;
     if let Some(cluster) = &nats.cluster {
         wanted.cluster.clone_from(cluster);
     }
@@ -238,6 +233,7 @@ pub fn record(
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
 ) -> Result<Totals, AgentError> {
+    config.check()?;
     features::require()?;
     let mut live = live_config(config, artefacts)?;
     live.copy_all = true;

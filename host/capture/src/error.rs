@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}{}", remedy(source))]
     Io {
         path: PathBuf,
         source: std::io::Error,
@@ -38,4 +38,13 @@ pub enum CaptureError {
         reason: String,
         remedy: String,
     },
+}
+
+/// What to do about a file that cannot be read, where that is known.
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "; give the path of a file that is there",
+        std::io::ErrorKind::PermissionDenied => "; give this user the right to read it",
+        _ => "",
+    }
 }

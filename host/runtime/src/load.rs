@@ -153,7 +153,7 @@ fn describe_fault(fault: &Fault) -> String {
 fn check_version(bytes: &[u8]) -> Result<(), LoadReason> {
     let mut stamp: Option<&[u8]> = None;
     for (index, payload) in wasmparser::Parser::new(0).parse_all(bytes).enumerate() {
-        match payload.map_err(|e| LoadReason::Foreign(e.message().to_owned()))? {
+        match payload.map_err(|e| LoadReason::Foreign(first_line(e.message())))? {
             Payload::Version {
                 encoding: Encoding::Module,
                 ..
@@ -196,4 +196,9 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadReaso
         }
     }
     Ok(())
+}
+/// What follows it is the bytes in question.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.split(':').next().unwrap_or_default().to_owned()
 }

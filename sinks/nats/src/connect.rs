@@ -237,7 +237,7 @@ fn explain(shown: &str, kind: ConnectErrorKind, reason: impl ToString) -> SinkEr
         | ConnectErrorKind::MaxReconnects => SinkError::new(
             format!("cannot reach NATS at {shown}"),
             reason,
-            "start a server there, correct the address, or have the agent start without it and go on trying",
+            "start a server there, correct the address, or start without it and go on trying (--nats-retry)",
         ),
     }
 }

@@ -38,7 +38,7 @@ impl Kind {
     fn program(self) -> Result<PathBuf> {
         match self {
             Self::Aiohttp => tools::python(),
-            Self::Node | Self::PlainNode | Self::NodeOfUring => tools::program("node"),
+            Self::Node | Self::PlainNode | Self::NodeOfUring => tools::node(),
         }
     }
 

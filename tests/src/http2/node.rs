@@ -38,7 +38,7 @@ impl Node {
         if let Some(made) = &certificate {
             arguments.extend([made.certificate.clone(), made.key.clone()]);
         }
-        let mut process = Running::start(folder.path(), &tools::program("node")?, arguments, &[])?;
+        let mut process = Running::start(folder.path(), &tools::node()?, arguments, &[])?;
         process.wait_ready("Node listens", Duration::from_secs(20), |process| {
             Ok(process.output()?.contains("listening"))
         })?;

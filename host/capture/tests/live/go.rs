@@ -12,6 +12,8 @@ use crate::support::{Bench, config};
 
 const PROGRAM: &str = include_str!("conversations.go");
 const LATE: &str = include_str!("late.go");
+/// Part of both.
+const COMMON: &str = include_str!("common.go");
 
 /// A program of Go under test, stopped whatever becomes of the test.
 struct Program {
@@ -27,13 +29,17 @@ impl Drop for Program {
 }
 
 fn build(directory: &Path, text: &str, options: &[&str]) -> PathBuf {
-    let (source, program) = (directory.join("main.go"), directory.join("program"));
-    std::fs::write(&source, text).unwrap();
+    let program = directory.join("program");
+    let [source, common] = [("main.go", text), ("common.go", COMMON)].map(|(name, text)| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    });
     let status = Command::new("go")
         .arg("build")
         .args(options)
         .arg("-o")
-        .args([&program, &source])
+        .args([&program, &source, &common])
         .env("GO111MODULE", "off")
         .env("GOFLAGS", "")
         .env("CGO_ENABLED", "0")

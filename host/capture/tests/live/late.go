@@ -4,14 +4,9 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"strings"
@@ -22,13 +17,6 @@ const (
 	kinds  = "wpr"
 	answer = 400 // one record
 )
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
 
 // The connection beneath: once it is armed the next call goes through, and then does something else.
 type beneath struct {
@@ -76,15 +64,6 @@ func (b *beneath) end() {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func certificate() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(err)
-	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
-	check(err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func serve(raw net.Conn, config *tls.Config, peer chan struct{}) {

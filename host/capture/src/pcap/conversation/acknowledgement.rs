@@ -6,7 +6,7 @@ use super::super::roles::Side;
 use super::super::sequence::{MID_STREAM_START, Sequence};
 use super::Conversation;
 use super::sender::Told;
-use crate::event::{Confirmed, Data, Missing, Nanos, SocketEvent};
+use crate::event::{Confirmed, ConnectionKey, Data, Direction, Layer, Missing, Nanos, SocketEvent};
 
 /// How long no packet of a direction is there before its acknowledgements stand for them: captures
 /// from several queues are out of order.
@@ -99,17 +99,7 @@ impl Conversation {
             sender.contiguous = position;
         }
         if let Some(direction) = direction {
-            events.push(SocketEvent::Data(Data {
-                key,
-                direction,
-                layer,
-                position: highest,
-                len,
-                bytes: Bytes::new(),
-                entry: now,
-                exit: now,
-                missing: Missing::Packet,
-            }));
+            events.push(gap(key, direction, layer, highest, len, now));
         }
     }
 
@@ -152,16 +142,28 @@ impl Conversation {
             return;
         };
         told.sequence.advance_by(step);
-        events.push(SocketEvent::Data(Data {
-            key,
-            direction,
-            layer,
-            position: highest,
-            len,
-            bytes: Bytes::new(),
-            entry: now,
-            exit: now,
-            missing: Missing::Packet,
-        }));
+        events.push(gap(key, direction, layer, highest, len, now));
     }
+}
+
+/// Bytes that passed and were not captured.
+fn gap(
+    key: ConnectionKey,
+    direction: Direction,
+    layer: Layer,
+    position: u64,
+    len: u64,
+    now: Nanos,
+) -> SocketEvent {
+    SocketEvent::Data(Data {
+        key,
+        direction,
+        layer,
+        position,
+        len,
+        bytes: Bytes::new(),
+        entry: now,
+        exit: now,
+        missing: Missing::Packet,
+    })
 }
