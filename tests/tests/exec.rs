@@ -57,7 +57,7 @@ struct Programs(Child);
 
 impl Programs {
     fn start(port: u16, how: &str) -> Result<Self> {
-        let child = Command::new(tools::program("python3")?)
+        let child = Command::new(tools::python()?)
             .args(["-c", PROGRAMS, PROGRAMS, &port.to_string(), "1", how, "0"])
             .env("OTEL_SERVICE_NAME", "program-1")
             .stdin(Stdio::piped())

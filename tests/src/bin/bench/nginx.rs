@@ -61,8 +61,57 @@ fn rounds(nginx: &Nginx, url: &str, noop: impl Fn() -> Result<Noop>) -> Result<V
         .collect()
 }
 
-fn pairs(rounds: &[Round], pair: fn(&Round) -> (f64, f64)) -> Vec<(f64, f64)> {
-    rounds.iter().map(pair).collect()
+/// A run of the same round, beside which that with the agent stands.
+struct Beside {
+    what: &'static str,
+    load: fn(&Round) -> &Load,
+}
+
+const NONE: Beside = Beside {
+    what: "none",
+    load: |round| &round.none,
+};
+
+const NOOP: Beside = Beside {
+    what: "no-op probes",
+    load: |round| &round.noop,
+};
+
+const ENTRY_AND_RETURN: Beside = Beside {
+    what: "entry and return probes",
+    ..NOOP
+};
+
+impl Beside {
+    fn pairs(&self, rounds: &[Round], pair: fn(&Round, &Load) -> (f64, f64)) -> Vec<(f64, f64)> {
+        let pairs = rounds.iter().map(|round| pair(round, (self.load)(round)));
+        pairs.collect()
+    }
+
+    fn server(&self, rounds: &[Round]) -> Figure {
+        let pairs = self.pairs(rounds, |round, beside| {
+            (round.with.server_micros(), beside.server_micros())
+        });
+        let name = format!("CPU of nginx for a request, beside {}", self.what);
+        Figure::compared(name, "µs", &pairs)
+    }
+
+    fn requests(&self, rounds: &[Round]) -> Figure {
+        let pairs = self.pairs(rounds, |round, beside| {
+            (round.with.per_second(), beside.per_second())
+        });
+        let name = format!("requests per second, beside {}", self.what);
+        Figure::compared(name, "1/s", &pairs)
+    }
+
+    /// Of the server and whoever watches it.
+    fn system(&self, rounds: &[Round]) -> Figure {
+        let pairs = self.pairs(rounds, |round, beside| {
+            (round.system_micros(), beside.server_micros())
+        });
+        let name = format!("CPU of nginx and the agent, beside {}", self.what);
+        Figure::compared(name, "µs", &pairs)
+    }
 }
 
 fn agent(rounds: &[Round]) -> Figure {
@@ -74,35 +123,11 @@ pub(crate) fn plain() -> Result<Report> {
     let nginx = Nginx::start(Options::default())?;
     let rounds = rounds(&nginx, &nginx.url("/hello.txt"), Noop::syscalls)?;
     let figures = vec![
-        Figure::compared(
-            "CPU of nginx for a request, beside none",
-            "µs",
-            &pairs(&rounds, |round| {
-                (round.with.server_micros(), round.none.server_micros())
-            }),
-        ),
-        Figure::compared(
-            "CPU of nginx for a request, beside no-op probes",
-            "µs",
-            &pairs(&rounds, |round| {
-                (round.with.server_micros(), round.noop.server_micros())
-            }),
-        ),
-        Figure::compared(
-            "CPU of nginx and the agent, beside none",
-            "µs",
-            &pairs(&rounds, |round| {
-                (round.system_micros(), round.none.server_micros())
-            }),
-        ),
+        NONE.server(&rounds),
+        NOOP.server(&rounds),
+        NONE.system(&rounds),
         agent(&rounds),
-        Figure::compared(
-            "requests per second, beside none",
-            "1/s",
-            &pairs(&rounds, |round| {
-                (round.with.per_second(), round.none.per_second())
-            }),
-        ),
+        NONE.requests(&rounds),
     ];
     Ok(Report {
         what: "plain HTTP: nginx with one worker, 6-byte file, keep-alive, at saturation by wrk",
@@ -118,34 +143,10 @@ pub(crate) fn tls() -> Result<Report> {
         Noop::functions(Path::new(&library))
     })?;
     let figures = vec![
-        Figure::compared(
-            "requests per second, beside none",
-            "1/s",
-            &pairs(&rounds, |round| {
-                (round.with.per_second(), round.none.per_second())
-            }),
-        ),
-        Figure::compared(
-            "requests per second, beside entry and return probes",
-            "1/s",
-            &pairs(&rounds, |round| {
-                (round.with.per_second(), round.noop.per_second())
-            }),
-        ),
-        Figure::compared(
-            "CPU of nginx for a request, beside none",
-            "µs",
-            &pairs(&rounds, |round| {
-                (round.with.server_micros(), round.none.server_micros())
-            }),
-        ),
-        Figure::compared(
-            "CPU of nginx for a request, beside entry and return probes",
-            "µs",
-            &pairs(&rounds, |round| {
-                (round.with.server_micros(), round.noop.server_micros())
-            }),
-        ),
+        NONE.requests(&rounds),
+        ENTRY_AND_RETURN.requests(&rounds),
+        NONE.server(&rounds),
+        ENTRY_AND_RETURN.server(&rounds),
         agent(&rounds),
     ];
     Ok(Report {
