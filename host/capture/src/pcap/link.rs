@@ -30,7 +30,9 @@ pub(super) fn carried(link_type: u16, frame: Piece<'_>) -> Carried<'_> {
         12 | 14 | 101 | 228 | 229 => ip(frame),
         // Cisco HDLC: two bytes, then an EtherType.
         104 => frame.skip(2).and_then(ethertype_first),
-        105 => wlan(frame),
+        105 => station(frame),
+        // Prism and AVS in front of 802.11: their length stands behind four bytes.
+        119 | 163 => prism(frame),
         // ENC: a header of twelve bytes.
         109 => frame.skip(12).and_then(ip),
         // Linux cooked: the EtherType at the end, or at the beginning of the header.
@@ -87,6 +89,25 @@ pub(super) fn ethertype_payload(mut ethertype: u16, mut piece: Piece<'_>) -> Opt
                 ethertype = u16(&mut bytes)?;
                 piece = piece.skip(6)?;
             }
+            // E-Tag (802.1BR)
+            0x893f => {
+                let mut bytes = piece.skip(6)?.bytes;
+                ethertype = u16(&mut bytes)?;
+                piece = piece.skip(8)?;
+            }
+            // A network service header (RFC 8300) says how long it is, and what follows.
+            0x894f => {
+                let [_, words, _, next] = *piece.bytes.first_chunk::<4>()?;
+                let packet = piece.skip(usize::from(words & 0x3f).saturating_mul(4))?;
+                return match next {
+                    1 | 2 => ip(packet),
+                    3 => ethernet(packet),
+                    5 => mpls(packet),
+                    _ => None,
+                };
+            }
+            // Provider backbone (802.1ah): a service tag, then a frame.
+            0x88e7 => return piece.skip(4).and_then(ethernet),
             // Transparent Ethernet bridging.
             0x6558 => return ethernet(piece),
             // A length: 802.2 with SNAP.
@@ -154,12 +175,27 @@ fn radiotap(frame: Piece<'_>) -> Option<Piece<'_>> {
     let [_, _, low, high] = *frame.bytes.first_chunk::<4>()?;
     frame
         .skip(usize::from(u16::from_le_bytes([low, high])))
-        .and_then(wlan)
+        .and_then(station)
 }
 
-/// Unencrypted data frames of 802.11.
-fn wlan(frame: Piece<'_>) -> Option<Piece<'_>> {
-    let [control, flags] = *frame.bytes.first_chunk::<2>()?;
+/// The length is in network order with AVS, and in that of the machine with Prism, which may have
+/// been captured with AVS's header too.
+fn prism(frame: Piece<'_>) -> Option<Piece<'_>> {
+    let [magic, _, _, _, l0, l1, l2, l3] = *frame.bytes.first_chunk::<8>()?;
+    let len = match magic {
+        0x80 | 0 => u32::from_be_bytes([l0, l1, l2, l3]),
+        _ => u32::from_le_bytes([l0, l1, l2, l3]),
+    };
+    frame.skip(usize::try_from(len).ok()?).and_then(station)
+}
+
+/// A frame of 802.11.
+fn station(frame: Piece<'_>) -> Option<Piece<'_>> {
+    wlan(*frame.bytes.first_chunk::<2>()?, frame)
+}
+
+/// Unencrypted data frames of 802.11, given their frame control.
+pub(super) fn wlan([control, flags]: [u8; 2], frame: Piece<'_>) -> Option<Piece<'_>> {
     let (kind, subtype) = (control >> 2 & 3, control >> 4);
     if kind != 2 || subtype & 4 != 0 || flags & 0x40 != 0 {
         return None;
@@ -170,6 +206,10 @@ fn wlan(frame: Piece<'_>) -> Option<Piece<'_>> {
     }
     if subtype & 8 != 0 {
         len = len.saturating_add(2);
+        // High-throughput control.
+        if flags & 0x80 != 0 {
+            len = len.saturating_add(4);
+        }
     }
     // 802.2 with SNAP follows, as behind a length in Ethernet.
     ethertype_payload(0, frame.skip(len)?)

@@ -26,6 +26,7 @@ mod sequence;
 mod source;
 mod tracker;
 mod tunnel;
+mod udp;
 
 pub(crate) use input::Opened;
 pub use roles::Perspective;

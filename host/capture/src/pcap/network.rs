@@ -16,6 +16,8 @@ const EXTENSION_LIMIT: usize = 16;
 
 const TCP: u8 = 6;
 
+const AUTHENTICATION: u8 = 51;
+
 /// One IP packet, without its header.
 struct Packet<'a> {
     source: IpAddr,
@@ -111,7 +113,7 @@ fn version4(packet: Piece<'_>) -> Option<Packet<'_>> {
     let id = u16(&mut bytes)?;
     let fragment = u16(&mut bytes)?;
     u8(&mut bytes)?;
-    let protocol = u8(&mut bytes)?;
+    let mut protocol = u8(&mut bytes)?;
     u16(&mut bytes)?;
     let source = IpAddr::V4(Ipv4Addr::from_bits(u32(&mut bytes)?));
     let destination = IpAddr::V4(Ipv4Addr::from_bits(u32(&mut bytes)?));
@@ -129,11 +131,18 @@ fn version4(packet: Piece<'_>) -> Option<Packet<'_>> {
         offset: usize::from(fragment & 0x1fff).saturating_mul(8),
         more: fragment & 0x2000 != 0,
     });
+    let mut payload = packet.skip(header_len)?;
+    // Authentication (RFC 4302): what it guards is readable.
+    if protocol == AUTHENTICATION && fragment.is_none() {
+        let [next, len] = *payload.bytes.first_chunk::<2>()?;
+        protocol = next;
+        payload = payload.skip(usize::from(len).saturating_add(2).saturating_mul(4))?;
+    }
     Some(Packet {
         source,
         destination,
         protocol,
-        payload: packet.skip(header_len)?,
+        payload,
         fragment,
     })
 }
@@ -164,7 +173,7 @@ fn version6(packet: Piece<'_>) -> Option<Packet<'_>> {
                     .saturating_mul(8)
             }
             // Authentication: its length counts in units of four.
-            51 => {
+            AUTHENTICATION => {
                 protocol = u8(&mut bytes)?;
                 usize::from(u8(&mut bytes)?)
                     .saturating_add(2)

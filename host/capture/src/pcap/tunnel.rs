@@ -1,11 +1,9 @@
 //! Tunnels: packets that carry packets, and the keys that tell apart what runs in them.
 
-use super::bytes::{take, u8, u16, u32};
+use super::bytes::{u16, u32};
 use super::link::{ethernet, ethertype_payload, ip, mpls, ppp};
 use super::segment::Piece;
-
-/// Extension headers of one packet of GTP that are followed.
-const EXTENSION_LIMIT: usize = 16;
+use super::udp;
 
 /// Which tunnel a packet came through. Networks in tunnels with different keys are different
 /// networks, whose addresses may be the same.
@@ -49,11 +47,11 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn vxlan(number: u32) -> Self {
+    pub(super) fn vxlan(number: u32) -> Self {
         Self { kind: 1, number }
     }
 
-    fn geneve(number: u32) -> Self {
+    pub(super) fn geneve(number: u32) -> Self {
         Self { kind: 2, number }
     }
 
@@ -62,21 +60,23 @@ impl Key {
     }
 }
 
-type Opened<'a> = Option<(Piece<'a>, Option<Key>)>;
+pub(super) type Opened<'a> = Option<(Piece<'a>, Option<Key>)>;
 
 /// The IP packet in the payload of another, which is of this protocol.
 pub(super) fn open(protocol: u8, payload: Piece<'_>) -> Opened<'_> {
     match protocol {
         // IP in IP, 6in4.
         4 | 41 => keyless(ip(payload)),
-        17 => udp(payload),
+        17 => udp::open(payload),
         47 => gre(payload),
+        // Ethernet within IP (RFC 3378), behind a header of two bytes.
+        97 => keyless(payload.skip(2).and_then(ethernet)),
         137 => keyless(mpls(payload)),
         _ => None,
     }
 }
 
-fn keyless(packet: Option<Piece<'_>>) -> Opened<'_> {
+pub(super) fn keyless(packet: Option<Piece<'_>>) -> Opened<'_> {
     packet.map(|packet| (packet, None))
 }
 
@@ -125,102 +125,4 @@ fn gre(piece: Piece<'_>) -> Opened<'_> {
         _ => ethertype_payload(ethertype, payload),
     };
     packet.map(|packet| (packet, key))
-}
-
-fn udp(piece: Piece<'_>) -> Opened<'_> {
-    let mut bytes = piece.bytes;
-    let source = u16(&mut bytes)?;
-    let destination = u16(&mut bytes)?;
-    let payload = piece.skip(8)?;
-    match destination {
-        // VXLAN (RFC 7348), and the port Linux used before there was a number.
-        4789 | 8472 => vxlan(payload),
-        4790 => vxlan_gpe(payload),
-        6081 => geneve(payload),
-        2152 => keyless(gtp(payload)),
-        // MPLS over UDP (RFC 7510)
-        6635 => keyless(mpls(payload)),
-        3544 => keyless(teredo(payload)),
-        _ if source == 2152 => keyless(gtp(payload)),
-        _ if source == 3544 => keyless(teredo(payload)),
-        _ => None,
-    }
-}
-
-/// The network of a header of VXLAN, where it says that there is one.
-fn vxlan_key(piece: Piece<'_>) -> Option<Option<Key>> {
-    let mut bytes = piece.bytes;
-    let flags = u32(&mut bytes)?;
-    let network = u32(&mut bytes)? >> 8;
-    Some((flags & 0x0800_0000 != 0).then(|| Key::vxlan(network)))
-}
-
-fn vxlan(piece: Piece<'_>) -> Opened<'_> {
-    let key = vxlan_key(piece)?;
-    let packet = piece.skip(8).and_then(ethernet)?;
-    Some((packet, key))
-}
-
-/// The generic protocol extension: the header names what follows (draft-ietf-nvo3-vxlan-gpe).
-fn vxlan_gpe(piece: Piece<'_>) -> Opened<'_> {
-    let key = vxlan_key(piece)?;
-    let [flags, _, _, next] = *piece.bytes.first_chunk::<4>()?;
-    let payload = piece.skip(8)?;
-    let packet = match (flags & 4 != 0, next) {
-        (true, 1 | 2) => ip(payload),
-        (true, 3) | (false, _) => ethernet(payload),
-        _ => None,
-    }?;
-    Some((packet, key))
-}
-
-/// RFC 8926
-fn geneve(piece: Piece<'_>) -> Opened<'_> {
-    let mut bytes = piece.bytes;
-    let options = usize::from(u8(&mut bytes)? & 0x3f).saturating_mul(4);
-    u8(&mut bytes)?;
-    let ethertype = u16(&mut bytes)?;
-    let network = u32(&mut bytes)? >> 8;
-    let packet = ethertype_payload(ethertype, piece.skip(options.saturating_add(8))?)?;
-    Some((packet, Some(Key::geneve(network))))
-}
-
-/// RFC 4380: IPv6, perhaps behind an authentication and the address that the sender was seen with.
-fn teredo(mut piece: Piece<'_>) -> Option<Piece<'_>> {
-    if piece.bytes.starts_with(&[0, 1]) {
-        let [_, _, client, authentication] = *piece.bytes.first_chunk::<4>()?;
-        let lengths = usize::from(client).saturating_add(usize::from(authentication));
-        piece = piece.skip(lengths.saturating_add(13))?;
-    }
-    if piece.bytes.starts_with(&[0, 0]) {
-        piece = piece.skip(8)?;
-    }
-    let mut bytes = piece.bytes;
-    let is_ipv6 = take(&mut bytes, 1)?.first()? >> 4 == 6;
-    is_ipv6.then_some(piece)
-}
-
-/// GTP-U (3GPP TS 29.281): a T-PDU carries an IP packet.
-fn gtp(piece: Piece<'_>) -> Option<Piece<'_>> {
-    let [flags, kind, ..] = *piece.bytes.first_chunk::<8>()?;
-    if flags >> 5 != 1 || kind != 0xff {
-        return None;
-    }
-    if flags & 7 == 0 {
-        return piece.skip(8).and_then(ip);
-    }
-    let mut next = *piece.bytes.get(11)?;
-    let mut payload = piece.skip(12)?;
-    for _ in 0..EXTENSION_LIMIT {
-        if flags & 4 == 0 || next == 0 {
-            return ip(payload);
-        }
-        let len = usize::from(*payload.bytes.first()?).saturating_mul(4);
-        if len == 0 {
-            return None;
-        }
-        next = *payload.bytes.get(len.saturating_sub(1))?;
-        payload = payload.skip(len)?;
-    }
-    None
 }
