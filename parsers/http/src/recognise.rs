@@ -51,10 +51,9 @@ pub(crate) fn recognise(prefix: &Prefix<'_>) -> Recognition {
         (Side::Response, Side::Response) => Recognition::No,
         (_, Side::Response) => yes(LIKELY, false),
         (Side::Response, _) => yes(LIKELY, true),
-        (Side::Undecided, _) | (_, Side::Undecided) | (Side::Nothing, Side::Nothing) => {
-            Recognition::NeedMore
-        }
-        (Side::No, _) | (_, Side::No) => Recognition::No,
+        // A server of another protocol may speak first, and its client speak HTTP all the same.
+        (Side::Undecided | Side::Nothing, _) | (_, Side::Undecided) => Recognition::NeedMore,
+        (Side::No, Side::No | Side::Nothing) => Recognition::No,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::body::{Body, Part, Progress};
 use crate::connection::{Http, State, Step};
 use crate::exchange::{Exchange, Message, Method, Text, UNKNOWN_MINOR, fresh};
 use crate::head::{Ambiguity, Extent, Head, Name, is_too_long};
-use crate::limits::FAILED_STARTS;
+use crate::limits::{FAILED_STARTS, HEAD_BYTES};
 use crate::line::{Parsed, StatusLine, odd_status_line, past_empty_lines, status_line};
 
 impl Http {
@@ -59,13 +59,13 @@ impl Http {
         let bytes = input.from(*at);
         let long = is_too_long(*at, input.end());
         if self.server.state != State::Start || !bytes.starts_with(b"HTTP/") || long {
-            return self.no_response(input, *at, cx);
+            return self.no_response(input, at, cx);
         }
         if memchr(b'\n', bytes).is_none() {
             return Step::More;
         }
         let Some((status, len)) = odd_status_line(bytes) else {
-            return self.no_response(input, *at, cx);
+            return self.no_response(input, at, cx);
         };
         let line = StatusLine { minor: 1, status };
         if !self.expect_response(line, input, *at, cx) {
@@ -78,10 +78,9 @@ impl Http {
     }
 
     /// No response begins where one was looked for.
-    fn no_response(&mut self, input: &Input<'_>, at: u64, cx: &mut Context<'_>) -> Step {
+    fn no_response(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
         if !self.confirmed && self.server.state == State::Start && self.queue.is_empty() {
-            cx.not_mine();
-            return Step::Done;
+            return self.greeting(input, at, cx);
         }
         if self.behind_loss.is_some() || self.awaits_interim {
             return self.give_up("bytes lost among pipelined requests", cx);
@@ -97,7 +96,7 @@ impl Http {
         if let Some(exchange) = self.queue.front_mut().filter(awaited) {
             // It was answered, with something that cannot be read.
             exchange.response = Message::Over;
-            exchange.response_start = input.time_at(at);
+            exchange.response_start = input.time_at(*at);
             exchange.end = exchange.response_start;
             exchange.flag(Flags::RESPONSE_TRUNCATED);
             if let Some(reason) = self.settle(cx) {
@@ -106,6 +105,16 @@ impl Http {
             self.release_client();
         }
         Step::On
+    }
+
+    /// The server speaks another protocol, in which it is the first to speak: the requests that make
+    /// this a connection of HTTP come behind. What it says before them answers none.
+    fn greeting(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        if input.end() > HEAD_BYTES {
+            return self.give_up("no responses where they should be", cx);
+        }
+        *at = input.end();
+        Step::More
     }
 
     /// Makes sure that the first exchange is the one to be answered. `false`: its request has yet
