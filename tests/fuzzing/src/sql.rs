@@ -20,9 +20,10 @@ pub(crate) fn run(input: &[u8]) {
             "a summary of {} characters",
             statement.summary.chars().count()
         );
-        // A blank comes between the two of `--`, and a placeholder where there is no value.
+        // A blank comes between any two of `--`, in a row of them as well, and a placeholder where there is
+        // no value.
         assert!(
-            statement.text.len() <= text.len() + text.len() / 2 + 1,
+            statement.text.len() <= 2 * text.len() + 1,
             "the text grew from {} to {} bytes",
             text.len(),
             statement.text.len()

@@ -4,7 +4,7 @@ use anyhow::Result;
 use wirespan_traffic::Random;
 
 use crate::capture::Capture;
-use crate::change::{self, How, Loss};
+use crate::change::{self, Loss};
 use crate::compare::{Harm, differences, judge};
 use crate::road::{self, Road};
 
@@ -16,9 +16,6 @@ const LONGEST: [usize; 7] = [1, 2, 7, 40, 200, 1_460, 9_000];
 pub struct Effort {
     pub cuts: usize,
     pub losses: usize,
-    /// Also losses of a side's first bytes whose length is not told: not even that they were the first
-    /// is known then, and a pipeline that they began looks like a single request.
-    pub hard: bool,
 }
 
 #[derive(Debug, Default)]
@@ -84,9 +81,6 @@ pub fn check(road: &Road, capture: &Capture, effort: Effort, seed: u64) -> Resul
             break;
         };
         let (found, loss): (Vec<_>, Loss) = lost?;
-        if loss.position == 0 && loss.how == How::Unknown && !effort.hard {
-            continue;
-        }
         report.losses += 1;
         match judge(capture.clock, &whole, &found, &loss) {
             Ok(harm) => report.harm.add(harm),

@@ -25,15 +25,12 @@ const RECORDED_LOSSES: usize = 24;
 /// Larger ones take minutes.
 const LARGEST_RECORDING: usize = 1 << 20;
 
-/// `hard`: what a loss costs is within its bounds also where a side's first bytes were, and nothing tells
-/// how many.
-fn generated(protocol: Protocol, hard: bool) -> Result<()> {
+fn generated(protocol: Protocol) -> Result<()> {
     let fresh = Random::fresh_seed();
     println!("seed {fresh}");
     let effort = Effort {
         cuts: 14,
         losses: LOSSES,
-        hard,
     };
     let mut total = Report::default();
     for seed in (0..ROUNDS).map(|round| fresh.wrapping_add(round)) {
@@ -53,26 +50,24 @@ fn generated(protocol: Protocol, hard: bool) -> Result<()> {
     Ok(())
 }
 
-/// The only request of a pipeline that is left gets the first response, where nothing tells that there
-/// were others: see `docs/limits.md`.
 #[test]
 fn http_is_the_same_however_it_is_cut_and_a_loss_harms_its_neighbourhood() -> Result<()> {
-    generated(Protocol::Http, true)
+    generated(Protocol::Http)
 }
 
 #[test]
 fn http2_is_the_same_however_it_is_cut_and_a_loss_harms_its_neighbourhood() -> Result<()> {
-    generated(Protocol::Http2, true)
+    generated(Protocol::Http2)
 }
 
 #[test]
 fn mysql_is_the_same_however_it_is_cut_and_a_loss_harms_its_neighbourhood() -> Result<()> {
-    generated(Protocol::MySql, true)
+    generated(Protocol::MySql)
 }
 
 #[test]
 fn postgres_is_the_same_however_it_is_cut_and_a_loss_harms_its_neighbourhood() -> Result<()> {
-    generated(Protocol::Postgres, true)
+    generated(Protocol::Postgres)
 }
 
 #[test]
@@ -97,7 +92,6 @@ fn recordings_of_real_servers_are_the_same_however_they_are_cut() -> Result<()> 
         let effort = Effort {
             cuts: 14,
             losses: RECORDED_LOSSES,
-            hard: true,
         };
         let report = check(&ROAD, &capture, effort, seed)?;
         println!("{}: {} spans", file.display(), report.spans);

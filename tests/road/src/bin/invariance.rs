@@ -102,7 +102,6 @@ fn check(road: &Road, capture: &Capture, arguments: &Arguments, seed: u64) -> Re
     let effort = Effort {
         cuts: arguments.cuts.div_ceil(share),
         losses: arguments.losses.div_ceil(share),
-        hard: true,
     };
     invariance::check(road, capture, effort, seed)
 }
