@@ -31,7 +31,7 @@ use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
     Call, FILTER_TGIDS, RECEIVED_LAST, RECORD_CALLS, RUSTLS_WATCHED, Received, RecordCall, SOCKETS,
-    Socket, TLS_PROCESSES, count, process_flag, shape, socket_flag,
+    Socket, TLS_PROCESSES, VERDICTS, count, process_flag, shape, socket_flag,
 };
 use crate::output;
 use crate::walk::Found;
@@ -240,6 +240,7 @@ pub unsafe fn join(
                 return false;
             }
             let _ = SOCKETS.remove(before.sk);
+            let _ = VERDICTS.remove(before.sk);
         } else {
             // Of a key that has taken the place of another: a gap of as many bytes.
             life::cut_off_here(stand, before.sk);
