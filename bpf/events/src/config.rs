@@ -20,7 +20,6 @@ pub struct Offsets {
     /// References to a file, counted from 1; or, in kernels that count from 0, the next.
     pub file_count: u32,
     pub file_ref: u32,
-    pub inode_mode: u32,
     pub inode_ino: u32,
     pub socket_sk: u32,
     /// From a `struct socket` to its inode.
@@ -155,7 +154,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 53 * 4);
+const _: () = assert!(size_of::<Offsets>() == 52 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

@@ -3,6 +3,12 @@
 /// Size of what the kernel side knows of a socket: value of the map `SOCKETS`.
 pub const SOCKET_BYTES: usize = 176;
 
+/// Size of what the kernel side knows of a thread: value of the map `THREADS`.
+pub const THREAD_BYTES: usize = 256;
+/// Places in it that are 0 while the thread is in no call, and in no function of a TLS library.
+pub const THREAD_STAGE: usize = 157;
+pub const THREAD_INSIDE: usize = 248;
+
 /// What the host decided about a connection; value of the map `VERDICTS`, keyed by `sk`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

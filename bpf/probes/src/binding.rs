@@ -13,13 +13,12 @@ use wirespan_events::{Counter, direction::SENT, flag, is_stand_in};
 
 use crate::globals::setting;
 use crate::maps::{
-    Call, SOCKETS, Socket, TLS_IN_FLIGHT, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, VERDICTS,
-    count, socket_flag,
+    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, VERDICTS, count, socket_flag,
 };
 use crate::output::{self, RECORD_HEADER};
 use crate::tls::TLS_HANDSHAKE;
 use crate::walk::{self, Found};
-use crate::{life, records, report};
+use crate::{life, records, report, thread};
 
 /// [`TlsObject::whole`] of one that was seen from its handshake on.
 pub const WHOLE: u64 = 1;
@@ -44,7 +43,7 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
             sk: (*call).sk,
             inode: (*call).inode,
         };
-        if let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) {
+        if let Some(outer) = thread::around(call) {
             if (*outer).sk == found.sk && (*outer).inode == found.inode {
                 return;
             }
@@ -101,7 +100,7 @@ pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: 
             sk,
             inode: (*state).inode,
         };
-        if let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) {
+        if let Some(outer) = thread::tls_call_of(thread) {
             let key = TlsKey {
                 tls: (*outer).tls,
                 tgid,

@@ -7,7 +7,7 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
@@ -19,9 +19,8 @@ use wirespan_events::{
 };
 
 use crate::globals::{is_agent, is_watched};
-use crate::maps::{
-    Call, IN_FLIGHT, MORE, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, count, shape, socket_flag,
-};
+use crate::maps::{Call, MORE, OWN_SOCKETS, SOCKETS, Socket, count, shape, socket_flag};
+use crate::thread::{self, stage};
 use crate::walk::{self, Found, RCV_SHUTDOWN, tcp};
 use crate::{binding, copy, go, hand_over, life, output, report, socket};
 
@@ -59,7 +58,7 @@ fn enter(entry: &Entry) {
     if entry.shape == shape::PEEK || !is_watched(tgid) {
         return;
     }
-    let Some(found) = walk::socket_of(entry.fd) else {
+    let Some(found) = walk::any_socket_in(walk::file_of(entry.fd)) else {
         return;
     };
     enter_socket(entry, found, thread);
@@ -68,7 +67,7 @@ fn enter(entry: &Entry) {
 #[inline(always)]
 fn enter_socket(entry: &Entry, found: Found, thread: u64) {
     let tgid = (thread >> 32) as u32;
-    let Some(state) = socket::of(found) else {
+    let Some(state) = socket::of_call(found) else {
         return;
     };
     // SAFETY: `bpf_ktime_get_ns` has no arguments; `state` is a value of the map of sockets.
@@ -89,8 +88,12 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
             }
             return;
         }
+        if is_ciphertext(state, found, thread, entry) {
+            return;
+        }
         // Here, where nothing is copied: the exit is as much as old verifiers can follow.
         if entry.direction == SENT
+            && go::is_used()
             && let Some(address) = output::first_byte(entry.shape, entry.argument)
         {
             let cut = go::bind(found.sk, state, address);
@@ -114,74 +117,115 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
             (walk::sequence(found.sk, entry.direction), true)
         }
     };
-    let call = Call {
-        sk: found.sk,
-        inode: found.inode,
-        entry: now,
-        exit: 0,
-        argument: entry.argument,
-        iov: 0,
-        segment: 0,
-        segment_left: 0,
-        left: 0,
-        message_left: 0,
-        lost: 0,
-        position: 0,
-        skip_until: 0,
-        tls: 0,
-        message: 0,
-        messages_left: 0,
-        iov_left: 0,
-        budget: 0,
-        sequence,
-        tgid,
-        tid: thread as u32,
-        data_flags: if alone {
+    let Some(place) = thread::current(thread) else {
+        return;
+    };
+    // SAFETY: values of maps; the thread's own is nobody else's.
+    unsafe {
+        let call = &raw mut (*place).call;
+        if (*call).stage != stage::IDLE {
+            forget_unended(call);
+        }
+        (*call).sk = found.sk;
+        (*call).inode = found.inode;
+        (*call).entry = now;
+        (*call).argument = entry.argument;
+        (*call).iov = 0;
+        (*call).segment = 0;
+        (*call).segment_left = 0;
+        (*call).message_left = 0;
+        (*call).lost = 0;
+        (*call).skip_until = 0;
+        (*call).tls = 0;
+        (*call).messages_left = 0;
+        (*call).iov_left = 0;
+        (*call).sequence = sequence;
+        (*call).tgid = tgid;
+        (*call).tid = thread as u32;
+        (*call).data_flags = if alone {
             0
         } else {
             data_flag::POSITION_DISPUTED
-        },
-        length: if entry.length > u64::from(u32::MAX) {
+        };
+        (*call).length = if entry.length > u64::from(u32::MAX) {
             u32::MAX
         } else {
             entry.length as u32
-        },
-        call: entry.call,
-        direction: entry.direction,
-        layer: layer::SOCKET,
-        shape: entry.shape,
-        cause: missing::LIMIT,
-        reserved: [0; 3],
-    };
-    if IN_FLIGHT.insert(thread, &call, BPF_NOEXIST.into()).is_err()
-        && (!forget_unended(thread) || IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err())
-    {
-        count(Counter::InFlightFull, 1);
-        return;
+        };
+        (*call).call = entry.call;
+        (*call).direction = entry.direction;
+        (*call).layer = layer::SOCKET;
+        (*call).shape = entry.shape;
+        (*call).cause = missing::LIMIT;
+        (*call).stage = stage::ENTERED;
+        socket::enter(state, entry.direction);
     }
-    // SAFETY: a value of the map of sockets.
-    unsafe { socket::enter(state, entry.direction) };
+}
+
+/// Whether a call moves what the plaintext of its TLS object is told of already: made inside of a
+/// function of that object, on the socket that is known to be its. Nothing can come of it but a length,
+/// or an end.
+#[inline(always)]
+unsafe fn is_ciphertext(state: *mut Socket, found: Found, thread: u64, entry: &Entry) -> bool {
+    /// Both directions are seen to move, so nothing moves past the probes.
+    const OBSERVED: u32 = socket_flag::SECURED
+        | socket_flag::POSITIONS
+        | socket_flag::MOVED[0]
+        | socket_flag::MOVED[1];
+    const OTHERWISE: u32 = socket_flag::UNIX
+        | socket_flag::GO
+        | socket_flag::RECORDS
+        | socket_flag::LACKS
+        | socket_flag::LEFT
+        | socket_flag::UNANSWERED;
+    // SAFETY: values of maps; the thread's own is nobody else's.
+    unsafe {
+        if (*state).flags & (OBSERVED | OTHERWISE) != OBSERVED || entry.shape == shape::MESSAGES {
+            return false;
+        }
+        let Some(outer) = thread::tls_call_of(thread) else {
+            return false;
+        };
+        if (*outer).known_sk != found.sk || (*outer).known_inode != found.inode {
+            return false;
+        }
+        let Some(place) = thread::known(thread) else {
+            return false;
+        };
+        let call = &raw mut (*place).call;
+        if (*call).stage != stage::IDLE {
+            forget_unended(call);
+        }
+        (*call).sk = found.sk;
+        (*call).inode = found.inode;
+        (*call).direction = entry.direction;
+        (*call).length = u32::from(entry.length != 0);
+        (*call).stage = stage::CIPHERTEXT;
+        true
+    }
 }
 
 /// The thread was inside a call whose exit was not seen: kernels that preempt programs run no other
 /// one on that CPU meanwhile. What the call has moved is not known. TCP's positions tell; a Unix
-/// socket's are lost. False when there is no such call.
+/// socket's are lost.
+///
+/// # Safety
+/// `call` is that of the thread.
 #[inline(never)]
-fn forget_unended(thread: u64) -> bool {
-    let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
-        return false;
-    };
+unsafe fn forget_unended(call: *mut Call) -> bool {
     count(Counter::Unended, 1);
     // SAFETY: values of maps.
     unsafe {
-        if let Some(state) = state_of(call) {
+        if (*call).stage == stage::ENTERED
+            && let Some(state) = state_of(call)
+        {
             socket::leave(state, (*call).direction);
             if (*state).flags & socket_flag::UNIX != 0 {
                 give_up(state, (*call).sk, bpf_ktime_get_ns());
             }
         }
+        (*call).stage = stage::IDLE;
     }
-    let _ = IN_FLIGHT.remove(thread);
     true
 }
 
@@ -211,7 +255,7 @@ unsafe fn show(state: *mut Socket, sk: u64, tgid: u32, now: u64) -> bool {
             socket::decide(state, sk, tgid);
             if (*state).flags & (socket_flag::HIDDEN | socket_flag::ANNOUNCED) == 0 {
                 // Within a call of a TLS function the plaintext will count from that call's entry.
-                let time = match TLS_IN_FLIGHT.get_ptr(bpf_get_current_pid_tgid()) {
+                let time = match thread::tls_call_of(bpf_get_current_pid_tgid()) {
                     Some(outer) if (*outer).entry < now => (*outer).entry,
                     _ => now,
                 };
@@ -309,11 +353,11 @@ pub fn enter_splice(ctx: TracePointContext) -> u32 {
         argument: 0,
         length: argument(&ctx, 4),
     };
-    let mut found = walk::socket_of(entry.fd);
+    let mut found = walk::any_socket_in(walk::file_of(entry.fd));
     if found.is_none() {
         entry.fd = argument(&ctx, 0) as u32;
         entry.direction = RECEIVED;
-        found = walk::socket_of(entry.fd);
+        found = walk::any_socket_in(walk::file_of(entry.fd));
     }
     if let Some(found) = found {
         enter_socket(&entry, found, thread);
@@ -338,15 +382,15 @@ pub fn exit_messages(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
-    let thread = bpf_get_current_pid_tgid();
-    let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
+    let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
         return;
     };
     let result = argument(ctx, 0).cast_signed();
-    // SAFETY: a value of the map of calls; it is this thread's own until it is removed.
+    // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
-        let state = state_of(call);
-        if let Some(state) = state {
+        if (*call).stage == stage::CIPHERTEXT {
+            ciphertext(call, result);
+        } else if let Some(state) = state_of(call) {
             if result > 0 {
                 if passed::<MESSAGES>(call, state, result.cast_unsigned()) {
                     MORE.tail_call(ctx, u32::from(MESSAGES));
@@ -358,8 +402,30 @@ fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
             }
             socket::leave(state, (*call).direction);
         }
+        (*call).stage = stage::IDLE;
     }
-    let _ = IN_FLIGHT.remove(thread);
+}
+
+/// The exit of a call of which only the length counts.
+#[inline(always)]
+unsafe fn ciphertext(call: *mut Call, result: i64) {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        if result > 0 {
+            if let Some(state) = state_of(call) {
+                let total = result.cast_unsigned();
+                socket::advance(state, (*call).direction, total);
+                count(Counter::PassedBytes, total);
+                count(Counter::CiphertextBytes, total);
+            }
+        } else if result == 0
+            && (*call).direction == RECEIVED
+            && (*call).length != 0
+            && let Some(state) = state_of(call)
+        {
+            ended(call, state);
+        }
+    }
 }
 
 /// Goes on with a call of more pieces than one program can copy.
@@ -378,11 +444,10 @@ pub fn more_of_messages(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
-    let thread = bpf_get_current_pid_tgid();
-    let Some(call) = IN_FLIGHT.get_ptr_mut(thread) else {
+    let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
         return;
     };
-    // SAFETY: a value of the map of calls; it is this thread's own until it is removed.
+    // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
         if let Some(state) = state_of(call)
             && let Some(ring) = report::ring()
@@ -393,8 +458,8 @@ fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
             hand_over::finish(call, state, ring);
             socket::leave(state, (*call).direction);
         }
+        (*call).stage = stage::IDLE;
     }
-    let _ = IN_FLIGHT.remove(thread);
 }
 
 /// The state of the call's socket, unless the socket has been replaced.
@@ -694,26 +759,29 @@ pub fn enter_socketpair(ctx: TracePointContext) -> u32 {
     if !is_watched((thread >> 32) as u32) {
         return 0;
     }
-    let call = Call {
-        argument: argument(&ctx, 3),
-        call: name::SOCKETPAIR,
-        ..Call::NONE
-    };
-    if IN_FLIGHT.insert(thread, &call, BPF_ANY.into()).is_err() {
-        count(Counter::InFlightFull, 1);
+    if let Some(place) = thread::current(thread) {
+        // SAFETY: a value of the map of threads; it is this thread's own.
+        unsafe {
+            let call = &raw mut (*place).call;
+            (*call).sk = 0;
+            (*call).argument = argument(&ctx, 3);
+            (*call).call = name::SOCKETPAIR;
+            (*call).stage = stage::ENTERED;
+        }
     }
     0
 }
 
 #[tracepoint]
 pub fn exit_socketpair(ctx: TracePointContext) -> u32 {
-    let thread = bpf_get_current_pid_tgid();
-    let Some(call) = IN_FLIGHT.get_ptr(thread) else {
+    let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
         return 0;
     };
-    // SAFETY: a value of the map of calls.
-    let pair = unsafe { (*call).argument };
-    let _ = IN_FLIGHT.remove(thread);
+    // SAFETY: a value of the map of threads; it is this thread's own.
+    let pair = unsafe {
+        (*call).stage = stage::IDLE;
+        (*call).argument
+    };
     if argument(&ctx, 0) != 0 {
         return 0;
     }

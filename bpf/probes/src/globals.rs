@@ -24,7 +24,6 @@ pub static OFFSETS: Offsets = Offsets {
     file_private_data: 0,
     file_count: 0,
     file_ref: 0,
-    inode_mode: 0,
     inode_ino: 0,
     socket_sk: 0,
     socket_to_inode: 0,

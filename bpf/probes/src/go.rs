@@ -429,14 +429,19 @@ unsafe fn returned(socket: *mut Socket, sk: u64) {
     }
 }
 
+/// Whether there are probes on programs made by Go.
+#[inline(always)]
+pub fn is_used() -> bool {
+    // SAFETY: a value of an array map.
+    GO_WATCHED.get_ptr(0).is_some_and(|on| unsafe { *on } != 0)
+}
+
 /// When the current goroutine entered the function of crypto/tls that it is in; `now` when it is in
 /// none.
 #[inline(always)]
 pub fn entered(now: u64) -> u64 {
-    match GO_WATCHED.get_ptr(0) {
-        // SAFETY: a value of an array map.
-        Some(on) if unsafe { *on } != 0 => {}
-        _ => return now,
+    if !is_used() {
+        return now;
     }
     let key = GoKey {
         goroutine: goroutine(),
@@ -452,7 +457,7 @@ pub fn entered(now: u64) -> u64 {
     }
 }
 
-/// Called at the entry of each system call that sends on a socket: if the goroutine is inside of a
+/// Called at the entry of each system call that sends on a socket, where there is a program made by Go: if the goroutine is inside of a
 /// function of a connection, and the bytes (`address` is the first) are a TLS record, the socket is that
 /// connection's. Each handshake sends, so nothing is lost by not looking at what is received. Gives the
 /// socket that is to be cut off, or 0; when it is this one, the call is forgotten with it.
@@ -469,10 +474,6 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> u64 {
             sk,
             inode: (*socket).inode,
         };
-        match GO_WATCHED.get_ptr(0) {
-            Some(on) if *on != 0 => {}
-            _ => return 0,
-        }
         let flags = (*socket).flags;
         if flags & (socket_flag::SECURED | socket_flag::GO) == socket_flag::SECURED
             || !output::is_record(address)

@@ -10,9 +10,9 @@ use wirespan_events::{Counter, close, role};
 
 use crate::globals::{is_agent, is_watched, offset};
 use crate::maps::{
-    Flow, IN_FLIGHT, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, TLS_IN_FLIGHT, VERDICTS, count,
-    socket_flag,
+    Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, VERDICTS, count, socket_flag,
 };
+use crate::thread::{self, stage};
 use crate::walk::{self, Found, kernel, tcp};
 use crate::{call, go, report, socket};
 
@@ -389,16 +389,17 @@ pub fn send_reset(ctx: TracePointContext) -> u32 {
 #[tracepoint]
 pub fn thread_exit(_: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    if let Some(call) = IN_FLIGHT.get_ptr_mut(thread) {
-        // SAFETY: a value of the map of calls.
+    if let Some(call) = thread::call_of(thread) {
+        // SAFETY: a value of the map of threads.
         unsafe {
-            if let Some(state) = call::state_of(call) {
+            if (*call).stage == stage::ENTERED
+                && let Some(state) = call::state_of(call)
+            {
                 socket::leave(state, (*call).direction);
             }
         }
     }
-    let _ = IN_FLIGHT.remove(thread);
-    let _ = TLS_IN_FLIGHT.remove(thread);
+    let _ = THREADS.remove(thread);
     0
 }
 

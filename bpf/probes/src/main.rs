@@ -21,6 +21,7 @@ mod output;
 mod records;
 mod report;
 mod socket;
+mod thread;
 mod tls;
 mod walk;
 

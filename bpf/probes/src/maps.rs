@@ -1,6 +1,7 @@
 //! The maps, and the values of those that only the kernel side touches.
 
 use core::arch::asm;
+use core::mem::offset_of;
 
 use aya_ebpf::btf_maps::{
     Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf,
@@ -8,13 +9,14 @@ use aya_ebpf::btf_maps::{
 use aya_ebpf::macros::btf_map;
 use wirespan_events::config::{CONTROLS, MAX_RINGS, more::MORE_PROGRAMS};
 use wirespan_events::counter::COUNTERS as COUNTER_SLOTS;
-use wirespan_events::state::SOCKET_BYTES;
+use wirespan_events::state::{SOCKET_BYTES, THREAD_BYTES, THREAD_INSIDE, THREAD_STAGE};
 use wirespan_events::{Counter, Verdict};
 
 /// Size of the template that the kernel wants to see; the rings that the host puts in are larger.
 const TEMPLATE_RING: usize = 4096;
-/// Threads that can be inside a call at once. Prefilled: 5.10 wants it so for tracing programs.
-const CALLS_IN_FLIGHT: usize = 32 * 1024;
+/// Threads that make calls on sockets and have not ended. Prefilled: 5.10 wants it so for tracing
+/// programs.
+const MAX_THREADS: usize = 32 * 1024;
 /// Sockets that are followed at once.
 const MAX_SOCKETS: usize = 128 * 1024;
 /// Own connections that can be told apart by their addresses.
@@ -49,9 +51,13 @@ pub static COUNTERS: PerCpuArray<u64, COUNTER_SLOTS> = PerCpuArray::new();
 #[btf_map]
 pub static CONTROL: Array<u32, CONTROLS> = Array::new();
 
-/// By thread.
+/// By thread; an entry stays until its thread ends: see [`thread`](crate::thread).
 #[btf_map]
-pub static IN_FLIGHT: HashMap<u64, Call, CALLS_IN_FLIGHT> = HashMap::new();
+pub static THREADS: HashMap<u64, Thread, MAX_THREADS> = HashMap::new();
+
+/// What a thread has that is in no call: it is never written to.
+#[btf_map]
+pub static IDLE_THREAD: Array<Thread, 1> = Array::new();
 
 /// Programs that go on with a call where another had to stop: [`wirespan_events::config::more`].
 #[btf_map]
@@ -83,10 +89,6 @@ pub static FILTER_PORTS: HashMap<u16, u8, MAX_FILTER> = HashMap::new();
 /// Control groups that a filter leaves out.
 #[btf_map]
 pub static FILTER_CGROUPS: LruHashMap<u64, u8, MAX_CGROUPS> = LruHashMap::new();
-
-/// Calls of TLS functions, by thread.
-#[btf_map]
-pub static TLS_IN_FLIGHT: HashMap<u64, TlsCall, CALLS_IN_FLIGHT> = HashMap::new();
 
 /// Since when, in monotonic nanoseconds, every TLS library that is known has been probed.
 #[btf_map]
@@ -139,8 +141,19 @@ pub static GO_IN_FLIGHT: ArrayOfMaps<GoCalls, 1> = ArrayOfMaps::new();
 #[btf_map]
 pub static GO_CONNECTIONS: ArrayOfMaps<GoConnections, 1> = ArrayOfMaps::new();
 
-/// A call in flight, and while its bytes are copied the cursor over them: there is no other memory
-/// that is a thread's own.
+/// What a thread is in. There is no other memory that is a thread's own.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Thread {
+    pub call: Call,
+    pub tls: TlsCall,
+}
+
+const _: () = assert!(size_of::<Thread>() == THREAD_BYTES);
+const _: () = assert!(offset_of!(Thread, call.stage) == THREAD_STAGE);
+const _: () = assert!(offset_of!(Thread, tls.inside) == THREAD_INSIDE);
+
+/// A call in flight, and while its bytes are copied the cursor over them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Call {
@@ -187,41 +200,9 @@ pub struct Call {
     pub shape: u8,
     /// Cause for what is not copied after the budget is used up.
     pub cause: u8,
-    pub reserved: [u8; 3],
-}
-
-impl Call {
-    pub const NONE: Self = Self {
-        sk: 0,
-        inode: 0,
-        entry: 0,
-        exit: 0,
-        argument: 0,
-        iov: 0,
-        segment: 0,
-        segment_left: 0,
-        left: 0,
-        message_left: 0,
-        lost: 0,
-        position: 0,
-        skip_until: 0,
-        tls: 0,
-        message: 0,
-        messages_left: 0,
-        iov_left: 0,
-        budget: 0,
-        sequence: 0,
-        tgid: 0,
-        tid: 0,
-        data_flags: 0,
-        length: 0,
-        call: 0,
-        direction: 0,
-        layer: 0,
-        shape: shape::BUFFER,
-        cause: 0,
-        reserved: [0; 3],
-    };
+    /// See [`stage`](crate::thread::stage).
+    pub stage: u8,
+    pub reserved: [u8; 2],
 }
 
 /// How a call describes its memory.
@@ -347,10 +328,15 @@ pub struct TlsCall {
     /// Socket that carried TLS records during this call; 0: none so far.
     pub sk: u64,
     pub inode: u64,
+    /// Socket that the object had when the call began; 0: none, or one that has ended.
+    pub known_sk: u64,
+    pub known_inode: u64,
     /// `SENT`, `RECEIVED`, or neither for a handshake.
     pub direction: u64,
     /// Records that it has put out without a system call.
     pub outputs: u64,
+    /// 0: the thread is in no such call.
+    pub inside: u64,
 }
 
 /// Identity of a TLS object while it lives: processes that were forked have theirs at one address.

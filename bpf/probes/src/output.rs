@@ -16,9 +16,10 @@ use wirespan_events::is_stand_in;
 
 use crate::copy::{MESSAGE_IOV, user};
 use crate::maps::{
-    CONTROL, SOCKETS, TLS_IN_FLIGHT, TLS_OBJECTS, TLS_OUTPUTS, TLS_PROCESSES, TlsCall, TlsKey,
-    TlsObject, TlsOrigin, TlsOutput, process_flag, shape,
+    CONTROL, SOCKETS, TLS_OBJECTS, TLS_OUTPUTS, TLS_PROCESSES, TlsCall, TlsKey, TlsObject,
+    TlsOrigin, TlsOutput, process_flag, shape,
 };
+use crate::thread;
 use crate::tls::TLS_HANDSHAKE;
 
 /// Content types of TLS records (RFC 8446 §5.1): change of cipher, alert, handshake, application data.
@@ -104,8 +105,8 @@ fn distinct(address: u64, tgid: u64) -> Option<TlsOutput> {
 #[uprobe]
 pub fn tls_output(ctx: ProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    if let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) {
-        // SAFETY: a value of the map of TLS calls; it is this thread's own until it is removed.
+    if let Some(outer) = thread::tls_call_of(thread) {
+        // SAFETY: a value of the map of threads; it is this thread's own.
         unsafe { put_out(outer, thread >> 32, ctx.arg(1).unwrap_or(0)) };
     }
     0
@@ -115,7 +116,7 @@ pub fn tls_output(ctx: ProbeContext) -> u32 {
 unsafe fn put_out(outer: *mut TlsCall, tgid: u64, data: u64) {
     // SAFETY: as in `tls_output`; the others are values of maps.
     unsafe {
-        if (*outer).sk != 0 {
+        if (*outer).sk != 0 || (*outer).known_sk != 0 {
             return;
         }
         let tls = (*outer).tls;
@@ -174,8 +175,11 @@ pub unsafe fn remember(key: &TlsKey, entry: u64, whole: u64, output: &TlsOutput)
 }
 
 /// Whether a TLS object has a socket that is still there.
+///
+/// # Safety
+/// `known` is a value of the map of TLS objects.
 #[inline(always)]
-unsafe fn is_bound(known: *const TlsObject) -> bool {
+pub unsafe fn is_bound(known: *const TlsObject) -> bool {
     // SAFETY: `known` is a value of the map of TLS objects.
     unsafe {
         let sk = (*known).sk;

@@ -33,6 +33,22 @@ pub fn of(found: Found) -> Option<*mut Socket> {
     add(found, 0)
 }
 
+/// The same for what a call was made on, which may be no stream at all.
+#[inline(always)]
+pub fn of_call(found: Found) -> Option<*mut Socket> {
+    if let Some(socket) = SOCKETS.get_ptr_mut(found.sk)
+        // SAFETY: as in `of`.
+        && unsafe { (*socket).inode } == found.inode
+    {
+        return Some(socket);
+    }
+    if walk::is_stream(found) {
+        of(found)
+    } else {
+        None
+    }
+}
+
 /// Begins to follow a socket.
 #[inline(always)]
 pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {

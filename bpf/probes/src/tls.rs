@@ -1,6 +1,6 @@
 //! Plaintext of TLS libraries, as it passes their functions.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
@@ -14,9 +14,10 @@ use wirespan_events::{
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, IN_FLIGHT, SOCKETS, Socket, TLS_IN_FLIGHT, TLS_OBJECTS, TlsCall, TlsKey,
-    TlsObject, count, shape, socket_flag,
+    FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, shape,
+    socket_flag,
 };
+use crate::thread::{self, stage};
 use crate::walk::Found;
 use crate::{binding, hand_over, life, output, report, socket};
 
@@ -46,29 +47,39 @@ fn enter_with(ctx: &ProbeContext, direction: u8, memory: (u64, u64), out: Option
     if setting!(filter) & filter::TGID != 0 && FILTER_TGIDS.get_ptr(tgid).is_none() {
         return;
     }
+    let Some(place) = thread::current(thread) else {
+        return;
+    };
     let tls: u64 = ctx.arg(0).unwrap_or(0);
     let (buffer, length) = memory;
     let out: u64 = out.and_then(|number| ctx.arg(number)).unwrap_or(0);
-    let call = TlsCall {
-        tls,
-        buffer,
-        length,
-        out,
-        // SAFETY: a helper without arguments.
-        entry: unsafe { bpf_ktime_get_ns() },
-        sk: 0,
-        inode: 0,
-        direction: direction.into(),
-        outputs: 0,
-    };
-    // BoringSSL shakes hands within a read or a write.
-    let how = if direction == TLS_HANDSHAKE {
-        BPF_NOEXIST
-    } else {
-        BPF_ANY
-    };
-    if TLS_IN_FLIGHT.insert(thread, &call, how.into()).is_err() && direction != TLS_HANDSHAKE {
-        count(Counter::InFlightFull, 1);
+    // SAFETY: values of maps; the thread's own is nobody else's.
+    unsafe {
+        let call = &raw mut (*place).tls;
+        // BoringSSL shakes hands within a read or a write.
+        if direction == TLS_HANDSHAKE && (*call).inside != 0 {
+            return;
+        }
+        (*call).tls = tls;
+        (*call).buffer = buffer;
+        (*call).length = length;
+        (*call).out = out;
+        (*call).entry = bpf_ktime_get_ns();
+        (*call).sk = 0;
+        (*call).known_sk = 0;
+        (*call).direction = direction.into();
+        (*call).outputs = 0;
+        (*call).inside = 1;
+        let key = TlsKey {
+            tls,
+            tgid: tgid.into(),
+        };
+        if let Some(known) = TLS_OBJECTS.get_ptr(&key)
+            && output::is_bound(known)
+        {
+            (*call).known_sk = (*known).sk;
+            (*call).known_inode = (*known).inode;
+        }
     }
 }
 
@@ -129,10 +140,10 @@ pub fn tls_handshake(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn tls_handshake_return(_: RetProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) else {
+    let Some(outer) = thread::tls_call_of(thread) else {
         return 0;
     };
-    // SAFETY: a value of the map of TLS calls; it is this thread's own until it is removed.
+    // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
         if (*outer).direction != TLS_HANDSHAKE.into() {
             return 0;
@@ -150,19 +161,19 @@ unsafe fn leave(outer: *mut TlsCall, thread: u64) {
         if (*outer).outputs != 0 && (*outer).sk == 0 {
             output::expect_sends(thread >> 32);
         }
+        (*outer).inside = 0;
     }
-    let _ = TLS_IN_FLIGHT.remove(thread);
 }
 
 /// The return of a read or a write.
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    let Some(outer) = TLS_IN_FLIGHT.get_ptr_mut(thread) else {
+    let Some(outer) = thread::tls_call_of(thread) else {
         return 0;
     };
     let result: i32 = ctx.ret();
-    // SAFETY: a value of the map of TLS calls; it is this thread's own until it is removed.
+    // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
         if (*outer).direction == TLS_HANDSHAKE.into() {
             return 0;
@@ -222,6 +233,16 @@ unsafe fn owner(outer: *mut TlsCall, tgid: u64) -> Option<(Found, *mut Socket)> 
             inode: (*outer).inode,
         };
         if found.sk == 0 {
+            if (*outer).known_sk != 0
+                && let Some(state) = SOCKETS.get_ptr_mut((*outer).known_sk)
+                && (*state).inode == (*outer).known_inode
+            {
+                let known = Found {
+                    sk: (*outer).known_sk,
+                    inode: (*outer).known_inode,
+                };
+                return Some((known, state));
+            }
             let key = TlsKey {
                 tls: (*outer).tls,
                 tgid,
@@ -382,68 +403,60 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             return;
         }
         let in_pieces = passed.rest != 0;
-        let cursor = Call {
-            sk: found.sk,
-            inode: found.inode,
-            entry: passed.entry,
-            exit: bpf_ktime_get_ns(),
-            argument: if in_pieces {
-                passed.rest
-            } else {
-                passed.buffer
-            },
-            iov: 0,
-            segment: passed.buffer,
-            segment_left: passed.held,
-            left: bytes,
-            message_left: 0,
-            lost: 0,
-            position,
-            skip_until: 0,
-            tls: passed.tls,
-            message: 0,
-            messages_left: 0,
-            iov_left: 0,
-            budget: 0,
-            sequence: 0,
-            tgid,
-            tid: thread as u32,
-            data_flags: 0,
-            length: passed.rests,
-            call: if passed.half {
-                name::TLS_RECORD
-            } else if passed.sent {
-                name::TLS_WRITE
-            } else {
-                name::TLS_READ
-            },
-            direction: if passed.sent { SENT } else { RECEIVED },
-            layer: layer::PLAINTEXT,
-            shape: if passed.buffer == 0 {
-                shape::NONE
-            } else if in_pieces {
-                shape::IOVECS
-            } else {
-                shape::BUFFER
-            },
-            cause: missing::LIMIT,
-            reserved: [0; 3],
-        };
-        // The thread is in no system call now, so its entry there is free.
-        if IN_FLIGHT.insert(thread, &cursor, BPF_ANY.into()).is_err() {
-            count(Counter::InFlightFull, 1);
+        // The thread is in no system call now, so its place for one is free.
+        let Some(place) = thread::current(thread) else {
             if passed.sent {
                 (*state).lost[0] = (*state).lost[0].wrapping_add(bytes);
             } else {
                 (*state).lost[1] = (*state).lost[1].wrapping_add(bytes);
             }
             return;
-        }
-        if let Some(cursor) = IN_FLIGHT.get_ptr_mut(thread)
-            && hand_over::start::<false>(cursor, state, bytes)
-        {
+        };
+        let cursor = &raw mut (*place).call;
+        (*cursor).sk = found.sk;
+        (*cursor).inode = found.inode;
+        (*cursor).entry = passed.entry;
+        (*cursor).exit = bpf_ktime_get_ns();
+        (*cursor).argument = if in_pieces {
+            passed.rest
+        } else {
+            passed.buffer
+        };
+        (*cursor).iov = 0;
+        (*cursor).segment = passed.buffer;
+        (*cursor).segment_left = passed.held;
+        (*cursor).left = bytes;
+        (*cursor).message_left = 0;
+        (*cursor).lost = 0;
+        (*cursor).position = position;
+        (*cursor).skip_until = 0;
+        (*cursor).tls = passed.tls;
+        (*cursor).messages_left = 0;
+        (*cursor).iov_left = 0;
+        (*cursor).tgid = tgid;
+        (*cursor).tid = thread as u32;
+        (*cursor).data_flags = 0;
+        (*cursor).length = passed.rests;
+        (*cursor).call = if passed.half {
+            name::TLS_RECORD
+        } else if passed.sent {
+            name::TLS_WRITE
+        } else {
+            name::TLS_READ
+        };
+        (*cursor).direction = if passed.sent { SENT } else { RECEIVED };
+        (*cursor).layer = layer::PLAINTEXT;
+        (*cursor).shape = if passed.buffer == 0 {
+            shape::NONE
+        } else if in_pieces {
+            shape::IOVECS
+        } else {
+            shape::BUFFER
+        };
+        (*cursor).cause = missing::LIMIT;
+        (*cursor).stage = stage::IDLE;
+        if hand_over::start::<false>(cursor, state, bytes) {
             hand_over::give_up(cursor);
         }
-        let _ = IN_FLIGHT.remove(thread);
     }
 }

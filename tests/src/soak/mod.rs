@@ -41,7 +41,7 @@ const OTHERS: u64 = 200;
 const HELD: Duration = Duration::from_secs(180);
 
 /// Maps whose entries are the connections and calls that there are; others keep the last ones used.
-pub const EXACT_MAPS: [&str; 3] = ["SOCKETS", "IN_FLIGHT", "TLS_IN_FLIGHT"];
+pub const EXACT_MAPS: [&str; 2] = ["SOCKETS", "THREADS"];
 
 /// How long, and how much.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! What TLS objects and processes that have ended leave behind in the kernel side's maps.
+//! What TLS objects, threads and processes that have ended leave behind in the kernel side's maps.
 //!
 //! A record that a TLS object puts out is remembered until a socket sends it. One that was put out
 //! just before its object's socket became known, or that was never sent, would stay until newer ones
@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{HashMap, MapData};
 use wirespan_events::is_stand_in;
+
+use super::threads::Threads;
 
 /// `TlsOutput` of the kernel side: process, and the bytes by which a record is known.
 pub(super) type Output = [u64; 5];
@@ -49,6 +51,7 @@ pub(super) struct Leftovers {
     outputs: HashMap<MapData, Output, Origin>,
     objects: HashMap<MapData, ObjectKey, Object>,
     processes: HashMap<MapData, u32, u8>,
+    threads: Threads,
     ended: Ended,
     /// Records that nobody needed when they were last looked at.
     doubtful: HashSet<Output>,
@@ -59,11 +62,13 @@ impl Leftovers {
         outputs: HashMap<MapData, Output, Origin>,
         objects: HashMap<MapData, ObjectKey, Object>,
         processes: HashMap<MapData, u32, u8>,
+        threads: Threads,
     ) -> Self {
         Self {
             outputs,
             objects,
             processes,
+            threads,
             ended: Ended::default(),
             doubtful: HashSet::new(),
         }
@@ -76,6 +81,7 @@ impl Leftovers {
 
     pub(super) fn tidy(&mut self) {
         self.forget_outputs();
+        self.threads.tidy();
         let ended = self.ended.take();
         if !ended.is_empty() {
             self.forget_processes(&ended);

@@ -24,10 +24,12 @@ use super::probes::{
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::skipped::Skipped;
+use super::threads::Threads;
 use super::tracefs::Tracefs;
 use super::uprobes::{Code, UprobeMeans, Uprobes};
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
+use crate::process::proc_root;
 
 /// Rings unless the configuration says otherwise: more only make a drain longer.
 const DEFAULT_MAX_RINGS: usize = 8;
@@ -149,6 +151,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         take(&mut ebpf, "TLS_OUTPUTS")?,
         take(&mut ebpf, "TLS_OBJECTS")?,
         take(&mut ebpf, "TLS_PROCESSES")?,
+        Threads::new(take(&mut ebpf, "THREADS")?, proc_root()),
     );
     let kernel: PerCpuArray<MapData, u64> = take(&mut ebpf, "COUNTERS")?;
     let mut report = LiveReport {
@@ -338,7 +341,6 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         file_private_data: get("OFF_FILE_PRIVATE"),
         file_count: get("OFF_FILE_COUNT"),
         file_ref: get("OFF_FILE_REF"),
-        inode_mode: get("OFF_INODE_MODE"),
         inode_ino: get("OFF_INODE_INO"),
         socket_sk: get("OFF_SOCKET_SK"),
         socket_to_inode: get("OFF_SOCKET_TO_INODE"),

@@ -38,6 +38,7 @@ mod rustls;
 pub mod skipped;
 mod source;
 pub mod survey;
+mod threads;
 pub mod tls;
 mod tls_probes;
 mod told;

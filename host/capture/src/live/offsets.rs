@@ -89,7 +89,6 @@ const MEMBERS: &[Wanted] = &[
     // found out a little later.
     optional("OFF_FILE_COUNT", "file", &["f_count"], 8),
     optional("OFF_FILE_REF", "file", &["f_ref"], 8),
-    required("OFF_INODE_MODE", "inode", &["i_mode"], 2),
     required("OFF_INODE_INO", "inode", &["i_ino"], 8),
     // From the file to the socket, and back from the socket.
     required("OFF_SOCKET_SK", "socket", &["sk"], POINTER),
@@ -259,19 +258,13 @@ impl Offsets {
         for wanted in MEMBERS {
             let found = lookup(btf, wanted);
             match found {
-                Err(reason) if wanted.required => {
-                    return Err(CaptureError::Kernel {
-                        what: "this kernel cannot be observed".to_owned(),
-                        reason,
-                        remedy: "report it with the output of `uname -r`; if a BTF file was given, check that it belongs to \
-                                 the running kernel"
-                            .to_owned(),
-                    });
-                }
+                Err(reason) if wanted.required => return Err(unobservable(reason)),
                 found => offsets.push(wanted.global, found),
             }
         }
-        offsets.push(SOCKET_TO_INODE, socket_to_inode(btf));
+        // By this a socket is told from any other file.
+        let inode = socket_to_inode(btf).map_err(unobservable)?;
+        offsets.push(SOCKET_TO_INODE, Ok(inode));
         if EITHER.iter().any(|name| offsets.get(name).is_some()) {
             offsets
                 .missing
@@ -356,6 +349,16 @@ fn check_size(found: u32, expected: u32) -> Result<(), String> {
 }
 
 /// Distance from a `struct socket` to its inode.
+fn unobservable(reason: String) -> CaptureError {
+    CaptureError::Kernel {
+        what: "this kernel cannot be observed".to_owned(),
+        reason,
+        remedy: "report it with the output of `uname -r`; if a BTF file was given, check that it belongs to \
+                 the running kernel"
+            .to_owned(),
+    }
+}
+
 fn socket_to_inode(btf: &Btf) -> Result<u32, String> {
     let place = |member| {
         btf.member("socket_alloc", member)

@@ -27,11 +27,17 @@ use crate::error::CaptureError;
 /// The sockets that are followed; only their addresses are looked at.
 pub(super) type Sockets = HashMap<MapData, u64, [u8; SOCKET_BYTES]>;
 
-/// At the soonest after the last time.
+/// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// At the latest.
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
-/// A round takes at most one part in so many of a CPU's time: the more sockets, the rarer.
+/// Sockets that are asked for at once. A round over ten thousands takes tens of milliseconds, which
+/// nobody is to wait for, so it is made in parts.
+const PART: usize = 512;
+/// Parts of a round at most, so that the largest one ends within a minute.
+const PARTS: usize = 30;
+/// Between two parts of a round, at the latest.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// Between two parts so many times what the last one took of a CPU: the more sockets, the longer a
+/// round.
 const SHARE: u32 = 2000;
 /// Sockets asked for in one round: more than there can be, should the map change while it is walked.
 const MAX_SOCKETS: usize = 1 << 20;
@@ -54,21 +60,25 @@ impl Reconciler {
         let thread = std::thread::Builder::new()
             .name("reconcile".to_owned())
             .spawn(move || {
-                let mut wait = INTERVAL;
                 let mut known = Times::default();
-                while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     let begun = processor_time();
                     let times = skipped.times();
                     counters.skipped(times);
                     let doubt = times.calls > known.calls;
                     known = times;
-                    // An error ends the walk: the map has changed under it, the next round has all.
-                    for socket in sockets.keys().take(MAX_SOCKETS).map_while(Result::ok) {
-                        ask(socket, doubt);
-                    }
                     leftovers.tidy();
-                    let taken = processor_time().saturating_sub(begun);
-                    wait = taken.saturating_mul(SHARE).clamp(INTERVAL, MAX_INTERVAL);
+                    // An error ends the walk: the map has changed under it, the next round has all.
+                    let all: Vec<u64> = sockets
+                        .keys()
+                        .take(MAX_SOCKETS)
+                        .map_while(Result::ok)
+                        .collect();
+                    let pause =
+                        |taken| stopped.recv_timeout(taken) == Err(RecvTimeoutError::Timeout);
+                    if !ask_all(&all, doubt, begun, pause) {
+                        return;
+                    }
                 }
             })
             .map_err(|source| CaptureError::Kernel {
@@ -90,6 +100,32 @@ impl Drop for Reconciler {
             let _ = thread.join();
         }
     }
+}
+
+/// A round, part by part; `begun` is what had been used of a CPU when it began. False when it was
+/// stopped, as `pause` tells.
+fn ask_all(
+    sockets: &[u64],
+    doubt: bool,
+    mut begun: Duration,
+    pause: impl Fn(Duration) -> bool,
+) -> bool {
+    let part = sockets.len().div_ceil(PARTS).max(PART);
+    let mut parts = sockets.chunks(part).peekable();
+    while let Some(part) = parts.next() {
+        for socket in part {
+            ask(*socket, doubt);
+        }
+        if parts.peek().is_none() {
+            break;
+        }
+        let taken = processor_time().saturating_sub(begun);
+        if !pause(taken.saturating_mul(SHARE).min(MAX_PAUSE)) {
+            return false;
+        }
+        begun = processor_time();
+    }
+    true
 }
 
 /// What this thread has used of a CPU.
