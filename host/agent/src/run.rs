@@ -31,8 +31,14 @@ const POLL_LIMIT: Duration = Duration::from_millis(20);
 /// The same when nothing has come for [`QUIET_ROUNDS`] rounds: each round wakes two threads.
 const QUIET_POLL_LIMIT: Duration = Duration::from_millis(250);
 
+/// The same when nothing has come for [`SILENT_ROUNDS`] rounds: nothing waits that would not be over.
+const SILENT_POLL_LIMIT: Duration = Duration::from_secs(1);
+
 /// Patience of streams and of what waits for its socket is mostly over by then.
 const QUIET_ROUNDS: u32 = 25;
+
+/// 13 seconds: plaintext waits for its socket for ten, and no stream for longer.
+const SILENT_ROUNDS: u32 = 75;
 
 /// Rounds over the rings after the stop: what was in flight then is taken along.
 const LAST_ROUNDS: usize = 64;
@@ -164,10 +170,11 @@ impl Capture {
         let mut idle_rounds = 0_u32;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
-            let wait = match (stopping, idle_rounds < QUIET_ROUNDS) {
-                (true, _) => Duration::ZERO,
-                (false, true) => POLL_LIMIT,
-                (false, false) => QUIET_POLL_LIMIT,
+            let wait = match idle_rounds {
+                _ if stopping => Duration::ZERO,
+                ..QUIET_ROUNDS => POLL_LIMIT,
+                QUIET_ROUNDS..SILENT_ROUNDS => QUIET_POLL_LIMIT,
+                SILENT_ROUNDS.. => SILENT_POLL_LIMIT,
             };
             let progress = source.poll(wait, &mut events)?;
             idle_rounds = if events.is_empty() {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 const MAP_CREATE: u32 = 0;
 const PROG_LOAD: u32 = 5;
+const OBJ_GET_INFO_BY_FD: u32 = 15;
 const RAW_TRACEPOINT_OPEN: u32 = 17;
 const LINK_CREATE: u32 = 28;
 
@@ -369,19 +370,50 @@ fn attach_perf(program: BorrowedFd<'_>, event: PerfEvent) -> io::Result<OwnedFd>
     }
 }
 
+/// Parameters of [`OBJ_GET_INFO_BY_FD`].
+#[repr(C)]
+struct GetInfo {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The first members of `struct bpf_prog_info` as 64-bit words, up to and with the last one below.
+const PROGRAM_INFO_WORDS: usize = 27;
+/// `recursion_misses`, since 5.12.
+const RECURSION_MISSES: usize = 26;
+
+/// How often the kernel has skipped a program; 0 where it does not count (before 5.12).
+pub(super) fn skipped(program: BorrowedFd<'_>) -> u64 {
+    let mut info = [0_u64; PROGRAM_INFO_WORDS];
+    let asked = GetInfo {
+        fd: u32::try_from(program.as_raw_fd()).unwrap_or_default(),
+        info_len: size_of_u32::<[u64; PROGRAM_INFO_WORDS]>(),
+        info: (&raw mut info) as u64,
+    };
+    // Older kernels write less.
+    if call(OBJ_GET_INFO_BY_FD, &asked) < 0 {
+        return 0;
+    }
+    info.get(RECURSION_MISSES).copied().unwrap_or_default()
+}
+
 fn bpf<T>(command: u32, attributes: &T) -> io::Result<OwnedFd> {
+    owned(call(command, attributes))
+}
+
+fn call<T>(command: u32, attributes: &T) -> libc::c_long {
     // SAFETY: the kernel reads exactly the size given; the pointers within are to data that the
     // callers above hold until this returns.
     #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
-    let result = unsafe {
+    unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
             std::ptr::from_ref(attributes),
             size_of_u32::<T>(),
         )
-    };
-    owned(result)
+    }
 }
 
 fn size_of_u32<T>() -> u32 {
@@ -412,5 +444,14 @@ mod tests {
         assert!(load_code(kind, "refused", &code, LICENSE).is_err());
         let why = refusal(kind, &code, LICENSE);
         assert!(why.contains("R0"), "{why}");
+    }
+
+    #[test]
+    fn a_program_that_never_ran_was_never_skipped() {
+        let program = load(ProgramKind::Tracepoint).unwrap();
+        let described =
+            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).unwrap();
+        assert!(described.contains("recursion_misses:\t0\n"), "{described}");
+        assert_eq!(skipped(program.as_fd()), 0);
     }
 }

@@ -5,11 +5,12 @@
 //! points are no way around it: there a program is only skipped where it would preempt itself, but one
 //! program would have to serve the calls of all tasks. The kernel counts what it skips.
 
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use aya::Ebpf;
 use aya::programs::Program;
+
+use super::bpf;
 
 /// Programs at calls that move bytes begin so.
 const CALLS: [&str; 2] = ["enter_", "exit_"];
@@ -54,35 +55,12 @@ impl Skipped {
         let sum = |programs: &[OwnedFd]| {
             programs
                 .iter()
-                .map(|program| {
-                    let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
-                    misses(&fs::read_to_string(path).unwrap_or_default())
-                })
+                .map(|program| bpf::skipped(program.as_fd()))
                 .fold(0, u64::saturating_add)
         };
         Times {
             calls: sum(&self.calls),
             others: sum(&self.others),
         }
-    }
-}
-
-fn misses(description: &str) -> u64 {
-    let mut lines = description.lines();
-    let count = lines.find_map(|line| line.strip_prefix("recursion_misses:"));
-    count
-        .and_then(|count| count.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_description_of_a_program_says_how_often_it_was_skipped() {
-        let description = "pos:\t0\nprog_type:\t5\nrecursion_misses:\t42\nverified_insns:\t7\n";
-        assert_eq!(misses(description), 42);
-        assert_eq!(misses("prog_type:\t5\n"), 0);
     }
 }

@@ -76,8 +76,16 @@ mod tests {
     fn a_thread_lives_as_long_as_proc_has_it() {
         let root = Path::new("/proc");
         let process = u64::from(std::process::id());
-        let thread = std::thread::spawn(|| rustix::thread::gettid().as_raw_nonzero().get());
-        let ended = u64::from(thread.join().unwrap().cast_unsigned());
+        // `<process>/task/<thread>`
+        let thread = std::thread::spawn(|| std::fs::read_link("/proc/thread-self").unwrap());
+        let place = thread.join().unwrap();
+        let ended: u64 = place
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(lives(root, process << 32 | process));
         assert!(!lives(root, process << 32 | ended));
         assert!(!lives(root, u64::from(u32::MAX) << 32 | process));

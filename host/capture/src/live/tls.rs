@@ -8,7 +8,8 @@
 //! has changed (`dlopen`).
 
 use std::collections::HashMap;
-use std::os::unix::fs::DirEntryExt;
+use std::fs::File;
+use std::os::unix::fs::{DirEntryExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ const INSTALLED_SPARED: u32 = 20;
 
 /// 65,530 mappings, the kernel's default limit, of 100 bytes.
 const MAX_MAPS_BYTES: u64 = 8 << 20;
+/// Six numbers.
+const MAX_LOADAVG_BYTES: usize = 256;
 /// The kernel's `pid_max` on large machines is 4 million; no node runs that many at once.
 const MAX_PROCESSES: usize = 100_000;
 /// Files that are opened in one scan because a process has mapped them, whatever their names: each is looked
@@ -113,6 +116,7 @@ pub struct TlsScanner {
     /// When the processes are to be listed again, and the last process id given out at the last time.
     listing_next: Option<Instant>,
     last_started: Option<u32>,
+    ids: ProcessIds,
     /// They were listed once more since that id was first seen: ids are given out a moment before the
     /// process can be seen.
     settled: bool,
@@ -147,6 +151,7 @@ impl TlsScanner {
             ended: Vec::new(),
             listing_next: None,
             last_started: None,
+            ids: ProcessIds::default(),
             settled: false,
             counters: TlsCounters::default(),
             buffer: Vec::new(),
@@ -184,7 +189,7 @@ impl TlsScanner {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
         self.unnamed_left = MAX_UNNAMED;
-        let last_started = last_started(&self.root);
+        let last_started = self.ids.last_started(&self.root);
         let nothing_new = last_started.is_some() && last_started == self.last_started;
         if nothing_new && self.settled && self.listing_next.is_some_and(|next| now < next) {
             self.visit_due(now, &mut changes);
@@ -535,17 +540,29 @@ impl TlsScanner {
     }
 }
 
-/// The last process id that was given out, to a process or a thread. Where the processes in `root` are
-/// not those of this process's own namespace that is not known.
-fn last_started(root: &Path) -> Option<u32> {
-    let own = std::fs::read_link(root.join("self")).ok()?;
-    if own.to_str()?.parse() != Ok(std::process::id()) {
-        return None;
+/// Where the last process id that was given out is told: asked for several times a second, so it stays
+/// open.
+#[derive(Debug, Default)]
+struct ProcessIds(Option<File>);
+
+impl ProcessIds {
+    /// The last id that was given out, to a process or a thread. Where the processes in `root` are not
+    /// those of this process's own namespace that is not known.
+    fn last_started(&mut self, root: &Path) -> Option<u32> {
+        if self.0.is_none() {
+            let own = std::fs::read_link(root.join("self")).ok()?;
+            if own.to_str()?.parse() != Ok(std::process::id()) {
+                return None;
+            }
+            self.0 = Some(File::open(root.join("loadavg")).ok()?);
+        }
+        // Three averages, running and existing tasks, the last id.
+        let mut text = [0; MAX_LOADAVG_BYTES];
+        let read = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = text.get(..read)?.trim_ascii_end();
+        let last = text.rsplit(|byte| *byte == b' ').next()?;
+        std::str::from_utf8(last).ok()?.parse().ok()
     }
-    // Three averages, running and existing tasks, the last id.
-    let text = bounded::read(&root.join("loadavg"), MAX_STATM_BYTES).ok()?;
-    let last = text.trim_ascii_end().rsplit(|byte| *byte == b' ').next()?;
-    std::str::from_utf8(last).ok()?.parse().ok()
 }
 
 #[cfg(test)]
