@@ -1,8 +1,11 @@
 //! What the fixtures need from the machine.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -81,15 +84,30 @@ pub fn beside(name: &str) -> Result<PathBuf> {
         })
 }
 
-/// A port of the loopback address that nobody listens on now.
+/// A port of the loopback address that nobody listens on now. It is none of those that the kernel gives
+/// to clients: one of them could have it before the server that it is for.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .context("a free port")?
-        .port())
+    const FIRST: u16 = 10_240;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let clients: u16 = range
+        .split_whitespace()
+        .next()
+        .context("the range of clients' ports")?
+        .parse()?;
+    // Other processes that look for one begin elsewhere.
+    let begin = RandomState::new().hash_one(NEXT.fetch_add(1, Ordering::Relaxed)) as u16;
+    let ports = FIRST..clients.max(FIRST + 1);
+    let count = ports.len();
+    ports
+        .cycle()
+        .skip(usize::from(begin) % count)
+        .take(count)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .context("no port of the loopback address is free")
 }
 
 /// Whether tests that need the kernel are to be left out.
