@@ -60,7 +60,8 @@ pub(crate) fn run(input: &[u8]) {
             }
             Ok(Record::Secured(secured)) => {
                 sound += 1;
-                exact &= secured.stand_in == [0; 2] && secured.flags & flag::HIDDEN == 0;
+                let unsaid = flag::HIDDEN | flag::JOINED;
+                exact &= secured.stand_in == [0; 2] && secured.flags & unsaid == 0;
                 exact &= !is_stand_in(secured.header.sk);
             }
             // Of a process that nobody has heard of it is of no interest.
