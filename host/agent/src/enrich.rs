@@ -18,12 +18,14 @@ const MAX_RESOURCES: usize = 1_024;
 /// are described anew with each span.
 const AT_HAND: usize = 1_024;
 
+/// What a process is described as, and the program that it was then: it can become another one.
+type Described = (Option<Arc<Process>>, Arc<Resource>);
+
 /// One for each worker.
 #[derive(Debug)]
 pub struct Enricher {
     host_name: Option<Box<str>>,
-    /// A process can become another program.
-    resources: HashMap<Option<ProcessKey>, (Option<Arc<Process>>, Arc<Resource>)>,
+    resources: HashMap<Option<ProcessKey>, Described>,
     at_hand: Vec<Option<Identity>>,
 }
 

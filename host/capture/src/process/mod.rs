@@ -50,7 +50,7 @@ pub struct ProcessHint<'a> {
 }
 
 /// Start times as `/proc` has them: whole ticks. What the kernel's records carry is rounded down to
-/// the same, so that one process has one [`ProcessKey`] wherever its start time came from.
+/// the same, so that one process has one [`ProcessKey`](crate::event::ProcessKey) wherever its start time came from.
 #[must_use]
 pub const fn round_started(nanos: u64) -> u64 {
     nanos - nanos % TICK_NANOS
