@@ -22,6 +22,7 @@ pub struct Offsets {
     pub file_ref: u32,
     pub inode_ino: u32,
     pub socket_sk: u32,
+    pub socket_file: u32,
     /// From a `struct socket` to its inode.
     pub socket_to_inode: u32,
     pub sock_socket: u32,
@@ -55,6 +56,14 @@ pub struct Offsets {
     pub unix_addr: u32,
     pub unix_address_len: u32,
     pub unix_address_name: u32,
+    /// From a `struct msghdr` to what its `msg_iter` says of the caller's memory.
+    pub iter_type: u32,
+    pub iter_offset: u32,
+    pub iter_pieces: u32,
+    pub iter_count: u32,
+    /// Values of its type: one stretch of memory, and several.
+    pub iter_is_buffer: u32,
+    pub iter_is_pieces: u32,
     /// Fields of the trace points.
     pub set_state_skaddr: u32,
     pub set_state_oldstate: u32,
@@ -117,11 +126,6 @@ pub const TLS_ATTACHING: u64 = u64::MAX;
 /// The array that host and kernel side share: see [`control`].
 pub const CONTROLS: usize = 4;
 
-/// Length that a `splice` without descriptors has when it is the host that asks whether the socket at
-/// the address in place of the first offset still lives: memory of the kernel can only be read there.
-/// Another second offset than 0: calls may have been missed.
-pub const ASK_SPLICE_LENGTH: u64 = 0x5753_5031_6173_6b3f;
-
 /// Indices into the control array.
 pub mod control {
     /// The host sleeps until it is woken: 1, else 0.
@@ -154,7 +158,7 @@ impl Default for Settings {
     }
 }
 
-const _: () = assert!(size_of::<Offsets>() == 52 * 4);
+const _: () = assert!(size_of::<Offsets>() == 59 * 4);
 const _: () = assert!(size_of::<Settings>() == 40);
 
 #[cfg(feature = "user")]

@@ -13,7 +13,8 @@ use wirespan_events::{Counter, direction::SENT, flag, is_stand_in};
 
 use crate::globals::setting;
 use crate::maps::{
-    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, VERDICTS, count, socket_flag,
+    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, VERDICTS, count, pieces,
+    socket_flag,
 };
 use crate::output::{self, RECORD_HEADER};
 use crate::tls::TLS_HANDSHAKE;
@@ -34,7 +35,7 @@ const NOTHING: Found = Found { sk: 0, inode: 0 };
 /// # Safety
 /// `call` is a value of the map of calls and `state` one of the map of sockets.
 #[inline(always)]
-pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
+pub unsafe fn bind<const PIECES: u8>(call: *mut Call, state: *mut Socket) {
     // SAFETY: as the caller promises.
     unsafe {
         let thread = bpf_get_current_pid_tgid();
@@ -47,7 +48,7 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
             if (*outer).sk == found.sk && (*outer).inode == found.inode {
                 return;
             }
-            if !carries_records(call) {
+            if !carries_records::<PIECES>(call) {
                 return;
             }
             let key = TlsKey {
@@ -66,7 +67,7 @@ pub unsafe fn bind(call: *mut Call, state: *mut Socket) {
             }
         } else if (*call).direction == SENT
             && output::is_expected(tgid)
-            && let Some(address) = output::first_byte((*call).shape, (*call).argument)
+            && let Some(address) = output::first_byte::<PIECES>((*call).shape, (*call).argument)
             && let Some((key, object)) = output::origin_of(address, tgid)
         {
             if records::may_have(state, object.whole) {
@@ -117,7 +118,7 @@ pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: 
                 return true;
             }
         } else if direction == SENT
-            && let Some(address) = output::first_byte(shape, argument)
+            && let Some(address) = output::first_byte::<{ pieces::KERNEL }>(shape, argument)
             && let Some((key, object)) = output::origin_of(address, tgid)
         {
             return adopt(&key, object, found, state, now);
@@ -129,9 +130,9 @@ pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: 
 /// Whether the bytes of a call, made inside a TLS function, are that TLS object's: they begin with the
 /// header of a record, or the kernel makes records of them.
 #[inline(always)]
-unsafe fn carries_records(call: *mut Call) -> bool {
+unsafe fn carries_records<const PIECES: u8>(call: *mut Call) -> bool {
     // SAFETY: as in `bind`.
-    unsafe { is_record(call) || walk::is_ktls((*call).sk) }
+    unsafe { is_record::<PIECES>(call) || walk::is_ktls((*call).sk) }
 }
 
 /// Whether the bytes of a call begin with the header of a TLS record.
@@ -139,11 +140,11 @@ unsafe fn carries_records(call: *mut Call) -> bool {
 /// # Safety
 /// `call` is a value of the map of calls.
 #[inline(always)]
-pub unsafe fn is_record(call: *mut Call) -> bool {
+pub unsafe fn is_record<const PIECES: u8>(call: *mut Call) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         (*call).left >= RECORD_HEADER
-            && match output::first_byte((*call).shape, (*call).argument) {
+            && match output::first_byte::<PIECES>((*call).shape, (*call).argument) {
                 Some(address) => output::is_record(address),
                 None => false,
             }

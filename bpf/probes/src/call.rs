@@ -1,71 +1,47 @@
-//! System calls that move bytes.
+//! A call that moves bytes through a socket, between its entry and its exit.
 //!
-//! At its entry a call's descriptor is resolved to a socket and the call is remembered; at its
-//! exit, when it is known how many bytes passed and all of the caller's memory is resident, they
-//! are copied. One program serves every exit.
+//! At the entry the call is remembered; at the exit, when it is known how many bytes passed and all of
+//! the caller's memory is resident, they are copied.
 
 use core::ptr::read_volatile;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
-use wirespan_events::config::ASK_SPLICE_LENGTH;
 use wirespan_events::{
-    Counter, call as name, close, data_flag,
+    Counter, close, data_flag,
     direction::{RECEIVED, SENT},
-    layer, missing, role,
+    layer, missing,
 };
 
-use crate::globals::{is_agent, is_watched};
-use crate::maps::{Call, MORE, OWN_SOCKETS, SOCKETS, Socket, count, shape, socket_flag};
+use crate::maps::{
+    Call, MORE, MORE_AT_FUNCTION, SOCKETS, Socket, count, pieces, shape, socket_flag,
+};
 use crate::thread::{self, stage};
 use crate::walk::{self, Found, RCV_SHUTDOWN, tcp};
-use crate::{binding, copy, go, hand_over, life, output, report, socket};
+use crate::{binding, copy, go, hand_over, life, output, position, report, socket};
 
 const MSG_OOB: u32 = 0x1;
 const MSG_PEEK: u32 = 0x2;
 const MSG_TRUNC: u32 = 0x20;
 const MSG_ERRQUEUE: u32 = 0x2000;
 
-/// Arguments of a system call begin here in the context of its entry, and its result in that of
-/// its exit (64-bit kernels).
-const ARGUMENTS: usize = 16;
-
-#[inline(always)]
-pub fn argument(ctx: &TracePointContext, index: usize) -> u64 {
-    // SAFETY: within the context; the kernel refuses to attach a program that reads beyond it.
-    unsafe { ctx.as_ptr().add(ARGUMENTS + 8 * index).cast::<u64>().read() }
-}
-
 /// What an entry says of its call.
-struct Entry {
-    fd: u32,
-    call: u8,
-    direction: u8,
-    shape: u8,
-    argument: u64,
+pub struct Entry {
+    pub call: u8,
+    pub direction: u8,
+    pub shape: u8,
+    pub argument: u64,
     /// Length of the buffer, number of iovecs or of messages.
-    length: u64,
+    pub length: u64,
+    /// Where the kernel lists the pieces of its memory.
+    pub pieces: u64,
+    /// The `struct socket`, where the call is seen at a function that is given it.
+    pub socket: u64,
 }
 
+/// A thread enters a call on a socket.
 #[inline(always)]
-fn enter(entry: &Entry) {
-    let thread = bpf_get_current_pid_tgid();
-    let tgid = (thread >> 32) as u32;
-    // What is only looked at does not pass.
-    if entry.shape == shape::PEEK || !is_watched(tgid) {
-        return;
-    }
-    let Some(found) = walk::any_socket_in(walk::file_of(entry.fd)) else {
-        return;
-    };
-    enter_socket(entry, found, thread);
-}
-
-#[inline(always)]
-fn enter_socket(entry: &Entry, found: Found, thread: u64) {
+pub fn enter(entry: &Entry, found: Found, thread: u64) {
     let tgid = (thread >> 32) as u32;
     let Some(state) = socket::of_call(found) else {
         return;
@@ -82,7 +58,8 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         };
         if !show(state, found.sk, tgid, first) {
             // Each handshake sends, so nothing is lost by not looking at what is received.
-            if entry.direction == SENT && entry.shape < shape::MESSAGES {
+            let has_first = entry.shape < shape::MESSAGES || entry.shape == shape::PIECES;
+            if entry.direction == SENT && has_first {
                 let how = u32::from(entry.direction) | u32::from(entry.shape) << 8;
                 binding::hidden(state, found.sk, entry.argument, how, now);
             }
@@ -94,7 +71,8 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         // Here, where nothing is copied: the exit is as much as old verifiers can follow.
         if entry.direction == SENT
             && go::is_used()
-            && let Some(address) = output::first_byte(entry.shape, entry.argument)
+            && let Some(address) =
+                output::first_byte::<{ pieces::KERNEL }>(entry.shape, entry.argument)
         {
             let cut = go::bind(found.sk, state, address);
             if cut != 0 {
@@ -130,13 +108,14 @@ fn enter_socket(entry: &Entry, found: Found, thread: u64) {
         (*call).inode = found.inode;
         (*call).entry = now;
         (*call).argument = entry.argument;
-        (*call).iov = 0;
+        (*call).iov = entry.pieces;
         (*call).segment = 0;
         (*call).segment_left = 0;
         (*call).message_left = 0;
         (*call).lost = 0;
         (*call).skip_until = 0;
         (*call).tls = 0;
+        (*call).message = entry.socket;
         (*call).messages_left = 0;
         (*call).iov_left = 0;
         (*call).sequence = sequence;
@@ -199,6 +178,7 @@ unsafe fn is_ciphertext(state: *mut Socket, found: Found, thread: u64, entry: &E
         (*call).sk = found.sk;
         (*call).inode = found.inode;
         (*call).direction = entry.direction;
+        (*call).message = entry.socket;
         (*call).length = u32::from(entry.length != 0);
         (*call).stage = stage::CIPHERTEXT;
         true
@@ -268,7 +248,7 @@ unsafe fn show(state: *mut Socket, sk: u64, tgid: u32, now: u64) -> bool {
 
 /// For receives: peeking consumes nothing, truncating copies nothing.
 #[inline(always)]
-fn receive_shape(flags: u32, plain: u8) -> u8 {
+pub fn receive_shape(flags: u32, plain: u8) -> u8 {
     if flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
         shape::PEEK
     } else if flags & MSG_TRUNC != 0 {
@@ -278,122 +258,25 @@ fn receive_shape(flags: u32, plain: u8) -> u8 {
     }
 }
 
-macro_rules! entries {
-    ($($program:ident($ctx:ident) => $entry:expr;)+) => {
-        $(
-            #[tracepoint]
-            pub fn $program($ctx: TracePointContext) -> u32 {
-                enter(&$entry);
-                0
-            }
-        )+
-    };
-}
-
+/// The thread leaves the call that it is in. `result` is asked for it once there is one: read before, it
+/// takes a register all the way, and old verifiers a million steps.
 #[inline(always)]
-fn entry(ctx: &TracePointContext, call: u8, direction: u8, shape: u8, length: u64) -> Entry {
-    Entry {
-        fd: argument(ctx, 0) as u32,
-        call,
-        direction,
-        shape,
-        argument: argument(ctx, 1),
-        length,
-    }
-}
-
-entries! {
-    enter_read(ctx) => entry(&ctx, name::READ, RECEIVED, shape::BUFFER, argument(&ctx, 2));
-    enter_write(ctx) => entry(&ctx, name::WRITE, SENT, shape::BUFFER, argument(&ctx, 2));
-    enter_readv(ctx) => entry(&ctx, name::READV, RECEIVED, shape::IOVECS, argument(&ctx, 2));
-    enter_writev(ctx) => entry(&ctx, name::WRITEV, SENT, shape::IOVECS, argument(&ctx, 2));
-    enter_sendto(ctx) => entry(&ctx, name::SENDTO, SENT, shape::BUFFER, argument(&ctx, 2));
-    enter_recvfrom(ctx) => entry(
-        &ctx,
-        name::RECVFROM,
-        RECEIVED,
-        receive_shape(argument(&ctx, 3) as u32, shape::BUFFER),
-        argument(&ctx, 2),
-    );
-    enter_sendmsg(ctx) => entry(&ctx, name::SENDMSG, SENT, shape::MESSAGE, 1);
-    enter_recvmsg(ctx) => entry(
-        &ctx,
-        name::RECVMSG,
-        RECEIVED,
-        receive_shape(argument(&ctx, 2) as u32, shape::MESSAGE),
-        1,
-    );
-    enter_sendmmsg(ctx) => entry(&ctx, name::SENDMMSG, SENT, shape::MESSAGES, argument(&ctx, 2));
-    enter_recvmmsg(ctx) => entry(
-        &ctx,
-        name::RECVMMSG,
-        RECEIVED,
-        receive_shape(argument(&ctx, 3) as u32, shape::MESSAGES),
-        argument(&ctx, 2),
-    );
-    enter_sendfile(ctx) => entry(&ctx, name::SENDFILE, SENT, shape::NONE, argument(&ctx, 3));
-}
-
-/// `splice(in, in_offset, out, out_offset, len, flags)`: one end is a pipe.
-#[tracepoint]
-pub fn enter_splice(ctx: TracePointContext) -> u32 {
-    if argument(&ctx, 4) == ASK_SPLICE_LENGTH && argument(&ctx, 0) as i32 == -1 {
-        life::verify(argument(&ctx, 1), argument(&ctx, 3) != 0);
-        return 0;
-    }
-    let thread = bpf_get_current_pid_tgid();
-    if !is_watched((thread >> 32) as u32) {
-        return 0;
-    }
-    let mut entry = Entry {
-        fd: argument(&ctx, 2) as u32,
-        call: name::SPLICE,
-        direction: SENT,
-        shape: shape::NONE,
-        argument: 0,
-        length: argument(&ctx, 4),
-    };
-    let mut found = walk::any_socket_in(walk::file_of(entry.fd));
-    if found.is_none() {
-        entry.fd = argument(&ctx, 0) as u32;
-        entry.direction = RECEIVED;
-        found = walk::any_socket_in(walk::file_of(entry.fd));
-    }
-    if let Some(found) = found {
-        enter_socket(&entry, found, thread);
-    }
-    0
-}
-
-/// The exit of any of them but those below.
-#[tracepoint]
-pub fn exit_call(ctx: TracePointContext) -> u32 {
-    exit::<false>(&ctx);
-    0
-}
-
-/// The exit of those that take a vector of messages. A program of its own: two more loops are much
-/// to ask of the verifiers of old kernels.
-#[tracepoint]
-pub fn exit_messages(ctx: TracePointContext) -> u32 {
-    exit::<true>(&ctx);
-    0
-}
-
-#[inline(always)]
-fn exit<const MESSAGES: bool>(ctx: &TracePointContext) {
+pub fn exit<const PIECES: u8, C: EbpfContext>(ctx: &C, result: impl FnOnce(&C) -> i64) {
     let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
         return;
     };
-    let result = argument(ctx, 0).cast_signed();
     // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
+        if is_another::<PIECES>(call, ctx) {
+            return;
+        }
+        let result = result(ctx);
         if (*call).stage == stage::CIPHERTEXT {
             ciphertext(call, result);
         } else if let Some(state) = state_of(call) {
             if result > 0 {
-                if passed::<MESSAGES>(call, state, result.cast_unsigned()) {
-                    MORE.tail_call(ctx, u32::from(MESSAGES));
+                if passed::<PIECES>(call, state, result.cast_unsigned()) {
+                    hand_on::<PIECES>(ctx);
                     // Nobody goes on: what is left is told as such.
                     hand_over::give_up(call);
                 }
@@ -428,22 +311,33 @@ unsafe fn ciphertext(call: *mut Call, result: i64) {
     }
 }
 
-/// Goes on with a call of more pieces than one program can copy.
-#[tracepoint]
-pub fn more_of_call(ctx: TracePointContext) -> u32 {
-    resume::<false>(&ctx);
-    0
-}
-
-/// The same for a vector of messages.
-#[tracepoint]
-pub fn more_of_messages(ctx: TracePointContext) -> u32 {
-    resume::<true>(&ctx);
-    0
-}
-
+/// Whether what ends is not the call that began, but one inside of it on another socket, whose entry was
+/// left out: where memory of the caller lies in a file on the network, the kernel fetches it.
 #[inline(always)]
-fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
+unsafe fn is_another<const PIECES: u8>(call: *mut Call, ctx: &impl EbpfContext) -> bool {
+    if PIECES == pieces::USER || PIECES == pieces::MESSAGES {
+        return false;
+    }
+    // SAFETY: `call` is that of a value of the map of threads, `ctx` begins with a function's first argument.
+    unsafe { (*call).message != ctx.as_ptr().cast::<u64>().read() }
+}
+
+/// Another program goes on, unless there is none.
+#[inline(always)]
+unsafe fn hand_on<const PIECES: u8>(ctx: &impl EbpfContext) {
+    // SAFETY: nothing here has to be dropped.
+    unsafe {
+        if PIECES == pieces::KERNEL {
+            MORE_AT_FUNCTION.tail_call(ctx, 0);
+        } else {
+            MORE.tail_call(ctx, PIECES.into());
+        }
+    }
+}
+
+/// Goes on with a call of more pieces than one program can copy.
+#[inline(always)]
+pub fn resume<const PIECES: u8>(ctx: &impl EbpfContext) {
     let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
         return;
     };
@@ -452,8 +346,8 @@ fn resume<const MESSAGES: bool>(ctx: &TracePointContext) {
         if let Some(state) = state_of(call)
             && let Some(ring) = report::ring()
         {
-            if hand_over::go_on::<MESSAGES>(call, state, ring) {
-                MORE.tail_call(ctx, u32::from(MESSAGES));
+            if hand_over::go_on::<PIECES>(call, state, ring) {
+                hand_on::<PIECES>(ctx);
             }
             hand_over::finish(call, state, ring);
             socket::leave(state, (*call).direction);
@@ -481,13 +375,13 @@ pub unsafe fn state_of(call: *mut Call) -> Option<*mut Socket> {
 
 /// Bytes have passed. True when there is more to copy of them.
 #[inline(always)]
-unsafe fn passed<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, result: u64) -> bool {
+unsafe fn passed<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: u64) -> bool {
     // SAFETY: as in `exit_call`.
     unsafe {
         let now = bpf_ktime_get_ns();
         (*call).exit = now;
         (*call).left = result;
-        if MESSAGES {
+        if PIECES == pieces::MESSAGES {
             copy::add_messages(call, result);
         }
         let total = read_volatile(&raw const (*call).left);
@@ -519,10 +413,10 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, resu
             report::open(state, sk, (*call).tgid, (*call).entry);
         }
         if (*state).flags & socket_flag::UNIX != 0 {
-            position_of_unix(call, state);
+            position::of_unix(call, state);
             socket::advance(state, direction, total);
         } else {
-            position(call, state);
+            position::of_tcp(call, state);
             let end = (*call).position.wrapping_add((*call).left);
             if direction == SENT {
                 if end > (*state).position[0] {
@@ -542,140 +436,16 @@ unsafe fn passed<const MESSAGES: bool>(call: *mut Call, state: *mut Socket, resu
             count(Counter::RingFullBytes, total);
             return false;
         }
-        if total == 0 || is_half_unprobed(call, state) {
+        if total == 0 || position::is_half_unprobed(call, state) {
             return false;
         }
-        binding::bind(call, state);
+        binding::bind::<PIECES>(call, state);
         if (*state).flags & socket_flag::SECURED != 0 {
             count(Counter::PassedBytes, total);
             count(Counter::CiphertextBytes, total);
             return false;
         }
-        hand_over::start::<MESSAGES>(call, state, result)
-    }
-}
-
-/// Where the bytes of this call begin. TCP counts them itself: what was there at the entry, and
-/// what is there at the exit, are as far apart as what passed when no other call moved the same
-/// direction in between. When they are not, nothing tells whose bytes lie where: what passed since
-/// the entry, as far as nobody has told of it, becomes a gap.
-#[inline(always)]
-unsafe fn position(call: *mut Call, state: *mut Socket) {
-    // SAFETY: as in `exit_call`.
-    unsafe {
-        let sk = (*call).sk;
-        let direction = (*call).direction;
-        let total = (*call).left;
-        let before = (*call).sequence;
-        let mut after = walk::sequence(sk, direction);
-        let moved = after.wrapping_sub(before);
-        let ends = direction == SENT && (*state).flags & socket_flag::END_SENT != 0;
-        if moved == total as u32 || (ends && moved == (total as u32).wrapping_add(1)) {
-            (*call).position = socket::extend(state, direction, before);
-            return;
-        }
-        if direction == RECEIVED
-            && moved == (total as u32).wrapping_add(1)
-            && walk::is_urgent(sk, before)
-        {
-            let first = before.wrapping_add(1);
-            (*call).position = socket::extend(state, direction, first);
-            return;
-        }
-        if ends {
-            // A FIN takes a sequence number of its own.
-            after = after.wrapping_sub(1);
-        }
-        let mut begin = socket::extend(state, direction, before);
-        let end = socket::extend(state, direction, after);
-        let told = if direction == SENT {
-            (*state).position[0]
-        } else {
-            (*state).position[1]
-        };
-        if told > begin {
-            begin = told;
-        }
-        dispute(call, begin, end.saturating_sub(begin));
-    }
-}
-
-/// The same for a socket that does not count: of calls that overlap only how much they moved is
-/// known.
-#[inline(always)]
-unsafe fn position_of_unix(call: *mut Call, state: *mut Socket) {
-    // SAFETY: as in `exit_call`.
-    unsafe {
-        let direction = (*call).direction;
-        let (_, entered) = socket::calls(state, direction);
-        let position = if direction == SENT {
-            (*state).position[0]
-        } else {
-            (*state).position[1]
-        };
-        (*call).position = position;
-        let alone = (*call).data_flags & data_flag::POSITION_DISPUTED == 0;
-        if !alone || entered as u32 != (*call).sequence.wrapping_add(1) {
-            dispute(call, position, (*call).left);
-        }
-    }
-}
-
-/// Makes a gap of it.
-#[inline(always)]
-unsafe fn dispute(call: *mut Call, position: u64, len: u64) {
-    // SAFETY: as in `exit_call`.
-    unsafe {
-        count(Counter::DisputedBytes, len);
-        (*call).data_flags |= data_flag::POSITION_DISPUTED;
-        (*call).shape = shape::NONE;
-        (*call).position = position;
-        (*call).left = len;
-    }
-}
-
-/// Times that a direction must have moved without any call, and never with one, before its
-/// connection is given up: a thread that has waited in a call since before the probes were attached
-/// can move it once.
-const UNPROBED_TIMES: u8 = 3;
-
-/// Whether the other direction only moves on a road without a probe, such as io_uring: half a
-/// conversation would look like one without answers, so none of it is told.
-#[inline(always)]
-unsafe fn is_half_unprobed(call: *mut Call, state: *mut Socket) -> bool {
-    // SAFETY: as in `exit_call`.
-    unsafe {
-        const COUNTED: u32 = socket_flag::UNIX | socket_flag::UNANSWERED | socket_flag::LEFT;
-        let sk = (*call).sk;
-        let other = if (*call).direction == SENT {
-            RECEIVED
-        } else {
-            SENT
-        };
-        let moved = socket_flag::MOVED[usize::from(other & 1)];
-        if (*state).flags & (moved | COUNTED) != 0 {
-            return false;
-        }
-        let (left, entered) = socket::calls(state, other);
-        if left != entered {
-            return false;
-        }
-        let known = (*state).position[usize::from(other & 1)];
-        let now = socket::extend(state, other, walk::sequence(sk, other));
-        let fin = u64::from(other == SENT && (*state).flags & socket_flag::END_SENT != 0);
-        if now <= known.wrapping_add(fin) {
-            return false;
-        }
-        count(Counter::UnprobedBytes, now - known);
-        (*state).position[usize::from(other & 1)] = now;
-        let times = (*state).unprobed[usize::from(other & 1)].saturating_add(1);
-        (*state).unprobed[usize::from(other & 1)] = times;
-        if times < UNPROBED_TIMES {
-            return false;
-        }
-        count(Counter::UnprobedConnections, 1);
-        give_up(state, sk, (*call).exit);
-        true
+        hand_over::start::<PIECES>(call, state, result)
     }
 }
 
@@ -707,92 +477,4 @@ unsafe fn ended(call: *mut Call, state: *mut Socket) {
             report::end(sk, (*call).inode, RECEIVED, position, now);
         }
     }
-}
-
-/// Remembers who opened the connection, whose beginning this is.
-#[inline(always)]
-pub fn set_role(found: Found, opener: u8) {
-    if let Some(state) = socket::of(found) {
-        // SAFETY: a value of the map of sockets.
-        unsafe {
-            (*state).role = opener;
-            if (*state).flags & (socket_flag::UNIX | socket_flag::ANNOUNCED) == socket_flag::UNIX {
-                (*state).flags &= !socket_flag::MID_STREAM;
-            }
-        }
-    }
-}
-
-#[tracepoint]
-pub fn exit_accept(ctx: TracePointContext) -> u32 {
-    let fd = argument(&ctx, 0).cast_signed();
-    if fd < 0 || !is_watched((bpf_get_current_pid_tgid() >> 32) as u32) {
-        return 0;
-    }
-    if let Some(found) = walk::socket_of(fd as u32) {
-        set_role(found, role::SERVER);
-    }
-    0
-}
-
-#[tracepoint]
-pub fn enter_connect(ctx: TracePointContext) -> u32 {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let Some(found) = walk::socket_of(argument(&ctx, 0) as u32) else {
-        return 0;
-    };
-    if is_watched(tgid) {
-        // Set now: another thread may use the connection before this call has returned. A socket
-        // that never connects carries no bytes and is never announced.
-        set_role(found, role::CLIENT);
-    } else if is_agent(tgid) && walk::is_unix(found.sk) {
-        // The other end is told by its peer.
-        let _ = OWN_SOCKETS.insert(found.sk, 1u8, BPF_ANY.into());
-    }
-    0
-}
-
-/// `socketpair(family, type, protocol, descriptors)`
-#[tracepoint]
-pub fn enter_socketpair(ctx: TracePointContext) -> u32 {
-    let thread = bpf_get_current_pid_tgid();
-    if !is_watched((thread >> 32) as u32) {
-        return 0;
-    }
-    if let Some(place) = thread::current(thread) {
-        // SAFETY: a value of the map of threads; it is this thread's own.
-        unsafe {
-            let call = &raw mut (*place).call;
-            (*call).sk = 0;
-            (*call).argument = argument(&ctx, 3);
-            (*call).call = name::SOCKETPAIR;
-            (*call).stage = stage::ENTERED;
-        }
-    }
-    0
-}
-
-#[tracepoint]
-pub fn exit_socketpair(ctx: TracePointContext) -> u32 {
-    let Some(call) = thread::call_of(bpf_get_current_pid_tgid()) else {
-        return 0;
-    };
-    // SAFETY: a value of the map of threads; it is this thread's own.
-    let pair = unsafe {
-        (*call).stage = stage::IDLE;
-        (*call).argument
-    };
-    if argument(&ctx, 0) != 0 {
-        return 0;
-    }
-    let Some([first, second]) = copy::user::<[u32; 2]>(pair) else {
-        return 0;
-    };
-    if let Some(found) = walk::socket_of(first) {
-        set_role(found, role::UNKNOWN);
-    }
-    if let Some(found) = walk::socket_of(second) {
-        set_role(found, role::UNKNOWN);
-    }
-    0
 }

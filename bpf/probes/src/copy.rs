@@ -7,11 +7,11 @@
 use core::ffi::c_void;
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::helpers::generated::bpf_probe_read_user as probe_read_user;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_user};
 use wirespan_events::{CLASSES, Counter, Data, kind, missing};
 
-use crate::maps::{Call, count};
+use crate::maps::{Call, count, pieces};
 use crate::report;
 
 /// Stretches of memory, or chunks of the largest class, that one program copies: the verifier counts
@@ -24,6 +24,9 @@ const MESSAGE_SIZE: u64 = 64;
 const MESSAGE_LEN: u64 = 56;
 /// `msg_iov` and `msg_iovlen` in `struct msghdr`.
 pub const MESSAGE_IOV: u64 = 16;
+
+/// `UIO_MAXIOV`: the kernel takes no more pieces, or messages.
+pub const MOST_PIECES: u64 = 1024;
 
 #[repr(C)]
 struct Chunk<const N: usize> {
@@ -38,17 +41,31 @@ pub fn user<T>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
+/// Address and length of a piece of a call's memory, as it is listed.
+#[inline(always)]
+pub fn piece<const PIECES: u8>(address: u64) -> Option<[u64; 2]> {
+    if PIECES == pieces::KERNEL {
+        // SAFETY: the helper checks the address and fails where it is bad.
+        unsafe { bpf_probe_read_kernel(address as *const [u64; 2]) }.ok()
+    } else {
+        user(address)
+    }
+}
+
 /// Writes records for the call's bytes as far as the budget and the number of steps go. True when
 /// there is more to copy.
 ///
 /// # Safety
 /// `call` is a value of the map of calls, which no other thread uses.
 #[inline(always)]
-pub unsafe fn copy<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool {
+pub unsafe fn copy<const PIECES: u8>(call: *mut Call, ring: *mut c_void) -> bool {
+    if PIECES == pieces::NOWHERE {
+        return false;
+    }
     // SAFETY: as the caller promises.
     unsafe {
         for _ in 0..STEPS {
-            if !step::<MESSAGES>(call, ring) {
+            if !step::<PIECES>(call, ring) {
                 return false;
             }
         }
@@ -98,13 +115,13 @@ pub unsafe fn rest(call: *mut Call, ring: *mut c_void) {
 
 /// One stretch of memory, or one chunk of it. False when nothing more is to be copied.
 #[inline(always)]
-unsafe fn step<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool {
+unsafe fn step<const PIECES: u8>(call: *mut Call, ring: *mut c_void) -> bool {
     // SAFETY: as in `copy`.
     unsafe {
         if (*call).left == 0 || (*call).budget == 0 {
             return false;
         }
-        if MESSAGES && (*call).message_left == 0 {
+        if PIECES == pieces::MESSAGES && (*call).message_left == 0 {
             if (*call).messages_left == 0 {
                 return false;
             }
@@ -127,7 +144,7 @@ unsafe fn step<const MESSAGES: bool>(call: *mut Call, ring: *mut c_void) -> bool
             if (*call).iov_left == 0 {
                 return false;
             }
-            let Some([segment, len]) = user::<[u64; 2]>((*call).iov) else {
+            let Some([segment, len]) = piece::<PIECES>((*call).iov) else {
                 (*call).cause = missing::FAULT;
                 return false;
             };
@@ -293,14 +310,12 @@ unsafe fn message_len(call: *mut Call, message: u64) -> u64 {
 /// As for [`copy`].
 #[inline(always)]
 pub unsafe fn add_messages(call: *mut Call, count: u64) {
-    /// `UIO_MAXIOV`: the kernel takes no more.
-    const MOST: u64 = 1024;
     // SAFETY: as the caller promises.
     unsafe {
         (*call).left = 0;
         (*call).message = (*call).argument;
         write_volatile(&raw mut (*call).messages_left, count as u32);
-        for _ in 0..MOST {
+        for _ in 0..MOST_PIECES {
             let left = read_volatile(&raw const (*call).messages_left);
             if left == 0 {
                 break;

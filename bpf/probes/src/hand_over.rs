@@ -7,7 +7,7 @@ use wirespan_events::{Counter, direction::SENT, missing, verdict};
 use crate::call::state_of;
 use crate::copy::{self, MESSAGE_IOV, user};
 use crate::globals::setting;
-use crate::maps::{Call, Socket, VERDICTS, count, shape};
+use crate::maps::{Call, Socket, VERDICTS, count, pieces, shape};
 use crate::report;
 
 /// Reports the bytes of a call, of which `call` says where they are and what their position is.
@@ -16,11 +16,7 @@ use crate::report;
 /// # Safety
 /// `call` is a value of the map of calls and `state` one of the map of sockets.
 #[inline(always)]
-pub unsafe fn start<const MESSAGES: bool>(
-    call: *mut Call,
-    state: *mut Socket,
-    result: u64,
-) -> bool {
+pub unsafe fn start<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: u64) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
         count(Counter::PassedBytes, (*call).left);
@@ -30,11 +26,11 @@ pub unsafe fn start<const MESSAGES: bool>(
         if !allow(call, state, ring) {
             return false;
         }
-        describe::<MESSAGES>(call, result);
+        describe::<PIECES>(call, result);
         let (entry, exit) = ((*call).entry, (*call).exit);
         let (direction, layer) = ((*call).direction, (*call).layer);
         report::passed_over(state, (*call).sk, direction, layer, entry, exit);
-        if go_on::<MESSAGES>(call, state, ring) {
+        if go_on::<PIECES>(call, state, ring) {
             return true;
         }
         finish(call, state, ring);
@@ -47,7 +43,7 @@ pub unsafe fn start<const MESSAGES: bool>(
 /// # Safety
 /// As for [`start`].
 #[inline(always)]
-pub unsafe fn go_on<const MESSAGES: bool>(
+pub unsafe fn go_on<const PIECES: u8>(
     call: *mut Call,
     state: *mut Socket,
     ring: *mut c_void,
@@ -59,7 +55,7 @@ pub unsafe fn go_on<const MESSAGES: bool>(
             (*call).cause = missing::RING;
         }
         let budget = (*call).budget;
-        let more = copy::copy::<MESSAGES>(call, ring);
+        let more = copy::copy::<PIECES>(call, ring);
         let copied = budget.wrapping_sub((*call).budget);
         let beyond = if (*call).direction == SENT {
             let left = (*state).budget[0];
@@ -195,7 +191,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket, ring: *mut c_void) -> bool 
 
 /// Sets the cursor to the first byte.
 #[inline(always)]
-unsafe fn describe<const MESSAGES: bool>(call: *mut Call, result: u64) {
+unsafe fn describe<const PIECES: u8>(call: *mut Call, result: u64) {
     // SAFETY: as in `start`.
     unsafe {
         (*call).message_left = (*call).left;
@@ -205,6 +201,20 @@ unsafe fn describe<const MESSAGES: bool>(call: *mut Call, result: u64) {
                 (*call).segment = argument;
                 (*call).segment_left = (*call).left;
             }
+            // The first one may have been used in part before; no more passes than there is room for in
+            // all of them.
+            shape::PIECES if PIECES == pieces::KERNEL => match copy::piece::<PIECES>((*call).iov) {
+                Some([first, len]) => {
+                    (*call).segment = argument;
+                    (*call).segment_left = first.wrapping_add(len).wrapping_sub(argument);
+                    (*call).iov += 16;
+                    (*call).iov_left = copy::MOST_PIECES as u32;
+                }
+                None => {
+                    (*call).budget = 0;
+                    (*call).cause = missing::FAULT;
+                }
+            },
             shape::IOVECS => {
                 (*call).iov = argument;
                 (*call).iov_left = (*call).length;
@@ -219,7 +229,7 @@ unsafe fn describe<const MESSAGES: bool>(call: *mut Call, result: u64) {
                     (*call).cause = missing::FAULT;
                 }
             },
-            shape::MESSAGES if MESSAGES => {
+            shape::MESSAGES if PIECES == pieces::MESSAGES => {
                 (*call).message = argument;
                 (*call).messages_left = result as u32;
                 (*call).message_left = 0;

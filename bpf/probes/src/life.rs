@@ -3,18 +3,19 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::macros::{raw_tracepoint, tracepoint};
+use aya_ebpf::programs::{RawTracePointContext, TracePointContext};
 use wirespan_events::direction::{RECEIVED, SENT};
-use wirespan_events::{Counter, close, role};
+use wirespan_events::{Counter, close, role as opener};
 
 use crate::globals::{is_agent, is_watched, offset};
 use crate::maps::{
     Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, VERDICTS, count, socket_flag,
 };
+use crate::syscall::argument;
 use crate::thread::{self, stage};
 use crate::walk::{self, Found, kernel, tcp};
-use crate::{call, go, report, socket};
+use crate::{call, go, report, role, socket};
 
 const IPPROTO_TCP: u16 = 6;
 
@@ -62,7 +63,7 @@ fn connecting(sk: u64) {
     // However it connects: bytes that are sent with the SYN need no `connect`.
     let inode = walk::inode_of(sk);
     if inode != 0 {
-        call::set_role(Found { sk, inode }, role::CLIENT);
+        role::set(Found { sk, inode }, opener::CLIENT);
     }
 }
 
@@ -273,11 +274,22 @@ pub unsafe fn replaced(state: *mut Socket, sk: u64) {
     }
 }
 
-/// The host asks whether a socket still lives: an end can be missed, and of Unix sockets nothing
-/// tells when the last process that has it ends. `doubt`: calls have been missed that may have moved
-/// it, of which nothing tells where a Unix socket is concerned.
+/// The host asks whether the socket at an address still lives. The program is attached to nothing: the
+/// host runs it, with two numbers in place of a trace point's.
+#[raw_tracepoint]
+pub fn verify_socket(ctx: RawTracePointContext) -> i32 {
+    let arguments: *const u64 = ctx.as_ptr().cast();
+    // SAFETY: the kernel refuses to run the program with fewer than it looks at.
+    let (sk, doubt) = unsafe { (arguments.read(), arguments.add(1).read() != 0) };
+    verify(sk, doubt);
+    0
+}
+
+/// An end can be missed, and of Unix sockets nothing tells when the last process that has it ends, where
+/// only system calls are looked at. `doubt`: calls have been missed that may have moved the socket, of
+/// which nothing tells where a Unix socket is concerned.
 #[inline(always)]
-pub fn verify(sk: u64, doubt: bool) {
+fn verify(sk: u64, doubt: bool) {
     let Some(state) = SOCKETS.get_ptr_mut(sk) else {
         return;
     };
@@ -310,7 +322,7 @@ pub fn verify(sk: u64, doubt: bool) {
 /// A descriptor is closed. For TCP that is not the end; a Unix socket ends with its last one.
 #[tracepoint]
 pub fn enter_close(ctx: TracePointContext) -> u32 {
-    let file = walk::file_of(call::argument(&ctx, 0) as u32);
+    let file = walk::file_of(argument(&ctx, 0) as u32);
     let Some(found) = walk::socket_in(file) else {
         return 0;
     };
@@ -332,22 +344,28 @@ pub fn enter_close(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// This end of a Unix socket says that this was all; of TCP its state tells.
 #[tracepoint]
 pub fn enter_shutdown(ctx: TracePointContext) -> u32 {
-    const SHUT_RD: u64 = 0;
-    if call::argument(&ctx, 1) == SHUT_RD {
-        return 0;
+    if let Some(found) = walk::socket_of(argument(&ctx, 0) as u32) {
+        shuts_down(found, argument(&ctx, 1));
     }
-    if let Some(found) = walk::socket_of(call::argument(&ctx, 0) as u32)
-        && let Some(state) = SOCKETS.get_ptr_mut(found.sk)
-    {
+    0
+}
+
+/// This end of a Unix socket says that this was all; of TCP its state tells.
+#[inline(always)]
+pub fn shuts_down(found: Found, how: u64) {
+    const SHUT_RD: u32 = 0;
+    if how as u32 == SHUT_RD {
+        return;
+    }
+    if let Some(state) = SOCKETS.get_ptr_mut(found.sk) {
         // SAFETY: a value of the map of sockets; the helper has no arguments.
         unsafe {
             let flags = (*state).flags;
             let told = flags & socket_flag::END_SENT != 0;
             if (*state).inode != found.inode || flags & socket_flag::UNIX == 0 || told {
-                return 0;
+                return;
             }
             (*state).flags = flags | socket_flag::END_SENT;
             if flags & socket_flag::ANNOUNCED != 0 {
@@ -362,7 +380,6 @@ pub fn enter_shutdown(ctx: TracePointContext) -> u32 {
             }
         }
     }
-    0
 }
 
 #[inline(always)]

@@ -63,6 +63,11 @@ pub static IDLE_THREAD: Array<Thread, 1> = Array::new();
 #[btf_map]
 pub static MORE: ProgramArray<MORE_PROGRAMS> = ProgramArray::new();
 
+/// The same at a function of the kernel. Programs that go on at one cannot at another, so the host gives
+/// the programs of each function an array of its own in place of this one.
+#[btf_map]
+pub static MORE_AT_FUNCTION: ProgramArray<1> = ProgramArray::new();
+
 /// By address of the socket.
 #[btf_map]
 pub static SOCKETS: HashMap<u64, Socket, MAX_SOCKETS> = HashMap::new();
@@ -180,7 +185,8 @@ pub struct Call {
     pub skip_until: u64,
     /// TLS object, for plaintext.
     pub tls: u64,
-    /// Address of the next message of a vector of messages.
+    /// Address of the next message of a vector of messages; of a call that was seen at a function of the
+    /// kernel, the `struct socket` that this was given.
     pub message: u64,
     pub messages_left: u32,
     pub iov_left: u32,
@@ -215,6 +221,22 @@ pub mod shape {
     pub const NONE: u8 = 4;
     /// Nothing that passes counts (peeking, out of band).
     pub const PEEK: u8 = 5;
+    /// The first piece; the kernel lists the others.
+    pub const PIECES: u8 = 6;
+}
+
+/// Who lists the pieces of a call's memory. Programs are made for one of these each: what they can do is
+/// what the verifier has to follow. The first two are also the places in [`MORE`] of the programs that go
+/// on.
+pub mod pieces {
+    /// The caller, if there is more than one.
+    pub const USER: u8 = 0;
+    /// The caller, as a vector of messages.
+    pub const MESSAGES: u8 = 1;
+    /// The kernel: `struct iov_iter`.
+    pub const KERNEL: u8 = 2;
+    /// Nobody: there is nothing to copy.
+    pub const NOWHERE: u8 = 3;
 }
 
 #[repr(C)]

@@ -17,7 +17,7 @@ use wirespan_events::is_stand_in;
 use crate::copy::{MESSAGE_IOV, user};
 use crate::maps::{
     CONTROL, SOCKETS, TLS_OBJECTS, TLS_OUTPUTS, TLS_PROCESSES, TlsCall, TlsKey, TlsObject,
-    TlsOrigin, TlsOutput, process_flag, shape,
+    TlsOrigin, TlsOutput, pieces, process_flag, shape,
 };
 use crate::thread;
 use crate::tls::TLS_HANDSHAKE;
@@ -41,9 +41,9 @@ const RETRY: [u8; 8] = [0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11];
 /// Bytes of a record that are compared. Shorter records are not told apart.
 const COMPARED: u16 = 32;
 
-/// Where the bytes of a call begin.
+/// Where the bytes of a call begin. `PIECES`: who may list the pieces of its memory ([`pieces`]).
 #[inline(always)]
-pub fn first_byte(shape: u8, argument: u64) -> Option<u64> {
+pub fn first_byte<const PIECES: u8>(shape: u8, argument: u64) -> Option<u64> {
     let mut address = argument;
     let mut kind = shape;
     if kind == shape::MESSAGE {
@@ -53,7 +53,7 @@ pub fn first_byte(shape: u8, argument: u64) -> Option<u64> {
     if kind == shape::IOVECS {
         return user(address);
     }
-    if kind == shape::BUFFER {
+    if kind == shape::BUFFER || (PIECES == pieces::KERNEL && kind == shape::PIECES) {
         Some(address)
     } else {
         None

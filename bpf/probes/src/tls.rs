@@ -14,7 +14,7 @@ use wirespan_events::{
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, shape,
+    FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, pieces, shape,
     socket_flag,
 };
 use crate::thread::{self, stage};
@@ -455,7 +455,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         };
         (*cursor).cause = missing::LIMIT;
         (*cursor).stage = stage::IDLE;
-        if hand_over::start::<false>(cursor, state, bytes) {
+        if hand_over::start::<{ pieces::USER }>(cursor, state, bytes) {
             hand_over::give_up(cursor);
         }
     }

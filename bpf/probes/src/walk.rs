@@ -111,6 +111,32 @@ pub fn any_socket_in(file: u64) -> Option<Found> {
     })
 }
 
+/// The same, of a `struct socket`.
+#[inline(always)]
+pub fn any_socket_at(socket: u64) -> Option<Found> {
+    let sk: u64 = kernel(socket + offset!(socket_sk));
+    if sk == 0 {
+        return None;
+    }
+    Some(Found {
+        sk,
+        inode: kernel(socket + offset!(socket_to_inode) + offset!(inode_ino)),
+    })
+}
+
+/// The same, where it is a stream.
+#[inline(always)]
+pub fn socket_at(socket: u64) -> Option<Found> {
+    let found = any_socket_at(socket)?;
+    if is_stream(found) { Some(found) } else { None }
+}
+
+/// Whether a file refers to a `struct socket`: to the kernel's own none does.
+#[inline(always)]
+pub fn has_file(socket: u64) -> bool {
+    kernel::<u64>(socket + offset!(socket_file)) != 0
+}
+
 /// Whether it is a socket of TCP, or a stream of this host.
 #[inline(always)]
 pub fn is_stream(found: Found) -> bool {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use wirespan_capture::live::DenyList;
+use wirespan_capture::live::{CallPlaces, DenyList};
 use wirespan_sink_nats::Encoding;
 
 use crate::error::AgentError;
@@ -42,6 +42,9 @@ pub struct Config {
 pub struct CaptureSection {
     /// Memory of all rings together, in MiB.
     pub ring_mib: u32,
+    /// Where calls are looked at: `tracepoints` (of system calls), `fentry` (functions of sockets), or `auto`:
+    /// the second where the kernel allows it.
+    pub calls: String,
     /// Empty: every process. Otherwise only these.
     pub pids: Vec<u32>,
     /// Empty: every port. Otherwise connections with one of these at either end.
@@ -54,6 +57,7 @@ impl Default for CaptureSection {
     fn default() -> Self {
         Self {
             ring_mib: 32,
+            calls: "auto".to_owned(),
             pids: Vec::new(),
             ports: Vec::new(),
             containers: Vec::new(),
@@ -205,6 +209,19 @@ impl Config {
         }
         let text = fs::read_to_string(path).map_err(|e| error(unreadable(&e)))?;
         toml::from_str(&text).map_err(|e| error(e.to_string()))
+    }
+
+    /// Where calls are looked at.
+    ///
+    /// # Errors
+    /// When it says something unknown.
+    pub fn call_places(&self) -> Result<CallPlaces, AgentError> {
+        let calls = &self.capture.calls;
+        calls.parse().map_err(|reason| AgentError::Setting {
+            setting: "capture.calls",
+            value: calls.clone(),
+            reason,
+        })
     }
 
     /// # Errors

@@ -143,6 +143,7 @@ fn live_config(config: &Config, artefacts: &Artefacts) -> Result<LiveConfig, Age
     let mut live = LiveConfig::new(artefacts.probes()?.into_owned());
     live.tls = config.tls.enabled;
     live.deny = config.tls.deny_list();
+    live.calls = config.call_places()?;
     live.rings_bytes = u64::from(config.capture.ring_mib) << 20;
     live.pids.clone_from(&config.capture.pids);
     live.ports.clone_from(&config.capture.ports);

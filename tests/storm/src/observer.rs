@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use wirespan_capture::live::{LiveConfig, LiveCounters, LiveSource};
+use wirespan_capture::live::{CallPlaces, LiveConfig, LiveCounters, LiveSource};
 use wirespan_capture::{
     Data, Direction, Open, Process, ProcessKey, Role, SocketEvent, Source, Transport,
 };
@@ -14,6 +14,7 @@ use wirespan_stream::{Connections, GapCause, Limits, StreamClose, StreamEvent};
 use crate::actor::half::CALL_BYTES;
 use crate::content::{self, UNKNOWN_CONTENT};
 use crate::journal::{Ending, Opening, Stretch, Truth};
+use crate::run::Storm;
 
 /// Differences that are told; more are only counted.
 const MAX_TOLD: usize = 40;
@@ -84,6 +85,8 @@ pub struct Observer {
     stream_events: Vec<StreamEvent>,
     report: Report,
     tight: bool,
+    /// io_uring is seen too.
+    sees_every_road: bool,
 }
 
 impl Observer {
@@ -91,13 +94,17 @@ impl Observer {
     ///
     /// # Errors
     /// They cannot be attached, or there is no journal.
-    pub fn start(object: Vec<u8>, journal: &Path, rings_bytes: u64, tight: bool) -> Result<Self> {
+    pub fn start(object: Vec<u8>, journal: &Path, storm: &Storm) -> Result<Self> {
         let mut config = LiveConfig::new(object);
         config.copy_all = true;
         config.call_bytes = CALL_BYTES as u32;
         config.tls = false;
-        config.rings_bytes = rings_bytes;
+        config.rings_bytes = storm.rings_bytes;
+        config.calls = storm.calls;
         let (source, found) = LiveSource::open(&config)?;
+        if let Some(why) = &found.without_functions {
+            eprintln!("io_uring is not seen: {why}");
+        }
         for set in &found.sets {
             if let Some(why) = &set.left_out {
                 eprintln!("probe set {} is left out: {why}", set.name);
@@ -114,7 +121,8 @@ impl Observer {
             events: Vec::new(),
             stream_events: Vec::new(),
             report: Report::default(),
-            tight,
+            tight: storm.tight,
+            sees_every_road: found.calls == CallPlaces::Functions,
         })
     }
 
@@ -273,6 +281,8 @@ impl Observer {
                 report.differ(Some(opening), "has no end in the journal");
                 continue;
             };
+            let mut ending = ending.clone();
+            ending.unwatched &= !self.sees_every_road;
             match self.watches.get(inode) {
                 Some(watch) => {
                     report.connections += 1;
@@ -287,7 +297,7 @@ impl Observer {
                         let what = format!("of process {pid:?} instead of {}", opening.pid);
                         report.differ(Some(opening), &what);
                     }
-                    watch.compare(ending, self.tight, &mut report);
+                    watch.compare(&ending, self.tight, &mut report);
                     if let Some(other) = received.get(&opening.keys[0]) {
                         compare_kept(opening, &watch.shown[0].kept, other, &mut report);
                     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use wirespan_capture::live::CallPlaces;
+
 use crate::observer::{Observer, Report};
 use crate::pace;
 
@@ -27,6 +29,8 @@ pub struct Storm {
     pub workers: u64,
     pub huge_bytes: usize,
     pub rings_bytes: u64,
+    /// Where calls are looked at.
+    pub calls: CallPlaces,
     /// The rings are too small on purpose: reports may be lost, and the positions must tell.
     pub tight: bool,
 }
@@ -70,7 +74,7 @@ pub fn run(storm: &Storm) -> Result<Report> {
         "the actor did not begin: it says {line:?}"
     );
 
-    let mut observer = Observer::start(object()?, &journal, storm.rings_bytes, storm.tight)?;
+    let mut observer = Observer::start(object()?, &journal, storm)?;
     let mut start = actor.stdin.take().context("the actor's input")?;
     start.write_all(b"go\n")?;
     let status = loop {

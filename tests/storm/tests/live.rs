@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use wirespan_capture::live::CallPlaces;
 use wirespan_storm::observer::Report;
 use wirespan_storm::random::mix;
 use wirespan_storm::run::{Storm, run};
@@ -18,6 +19,7 @@ fn storm(operations: u64, rings_bytes: u64, tight: bool) -> Report {
         workers: 3,
         huge_bytes: 8 << 20,
         rings_bytes,
+        calls: CallPlaces::Auto,
         tight,
     })
     .unwrap();

@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 const MAP_CREATE: u32 = 0;
+const MAP_UPDATE_ELEM: u32 = 2;
 const PROG_LOAD: u32 = 5;
+const PROG_TEST_RUN: u32 = 10;
 const OBJ_GET_INFO_BY_FD: u32 = 15;
 const RAW_TRACEPOINT_OPEN: u32 = 17;
 const LINK_CREATE: u32 = 28;
@@ -18,6 +20,7 @@ const LICENSE: &CStr = c"GPL";
 
 /// Numbers of `enum bpf_map_type`.
 pub(super) const MAP_HASH: u32 = 1;
+pub(super) const MAP_PROGRAMS: u32 = 3;
 pub(super) const MAP_LRU_HASH: u32 = 9;
 pub(super) const MAP_RINGBUF: u32 = 27;
 
@@ -33,6 +36,8 @@ pub(super) enum ProgramKind {
     TypedTracepoint(u32),
     /// At the entry of the kernel function with this BTF id.
     FunctionEntry(u32),
+    /// At its return.
+    FunctionReturn(u32),
 }
 
 impl ProgramKind {
@@ -44,6 +49,7 @@ impl ProgramKind {
             Self::Tracepoint => (5, 0, 0),
             Self::TypedTracepoint(id) => (26, 23, id),
             Self::FunctionEntry(id) => (26, 24, id),
+            Self::FunctionReturn(id) => (26, 25, id),
         }
     }
 }
@@ -57,6 +63,19 @@ pub(super) struct Instruction {
     pub(super) registers: u8,
     pub(super) offset: i16,
     pub(super) immediate: i32,
+}
+
+impl Instruction {
+    /// Where it loads the address of a map, makes it that of another; both by their descriptors.
+    pub(super) fn refer_to(&mut self, from: RawFd, to: RawFd) {
+        /// `BPF_LD | BPF_IMM | BPF_DW`.
+        const LOAD: u8 = 0x18;
+        /// `BPF_PSEUDO_MAP_FD`.
+        const MAP: u8 = 1;
+        if self.code == LOAD && self.registers >> 4 == MAP && self.immediate == from {
+            self.immediate = to;
+        }
+    }
 }
 
 const fn op(code: u8, registers: u8, offset: i16, immediate: i32) -> Instruction {
@@ -90,6 +109,38 @@ struct MapCreate {
     value_size: u32,
     max_entries: u32,
     map_flags: u32,
+}
+
+/// The part for `BPF_MAP_UPDATE_ELEM`.
+#[repr(C)]
+struct MapUpdate {
+    map_fd: u32,
+    zero: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// The part for `BPF_PROG_TEST_RUN` up to `batch_size`.
+#[derive(Default)]
+#[repr(C)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    zero: u32,
 }
 
 /// The part for `BPF_PROG_LOAD`.
@@ -184,6 +235,40 @@ pub(super) fn create_table(
     )
 }
 
+/// Puts a program into an array of programs, for others to go on with.
+pub(super) fn set_program(
+    array: BorrowedFd<'_>,
+    index: u32,
+    program: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let value = program.as_raw_fd().cast_unsigned();
+    run(
+        MAP_UPDATE_ELEM,
+        &MapUpdate {
+            map_fd: array.as_raw_fd().cast_unsigned(),
+            zero: 0,
+            key: std::ptr::from_ref(&index) as u64,
+            value: std::ptr::from_ref(&value) as u64,
+            flags: 0,
+        },
+    )
+    .map(drop)
+}
+
+/// Runs a program for raw trace points once, with these arguments.
+pub(super) fn test_run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<()> {
+    run(
+        PROG_TEST_RUN,
+        &TestRun {
+            prog_fd: program.as_raw_fd().cast_unsigned(),
+            ctx_size_in: u32::try_from(size_of_val(arguments)).unwrap_or_default(),
+            ctx_in: arguments.as_ptr() as u64,
+            ..TestRun::default()
+        },
+    )
+    .map(drop)
+}
+
 /// Loads a program that reads kernel memory and does nothing with it.
 pub(super) fn load(kind: ProgramKind) -> io::Result<OwnedFd> {
     load_code(kind, "", &READS_KERNEL, LICENSE)
@@ -201,8 +286,8 @@ pub(super) fn load_code(
 
 /// What the verifier says of a program that it has refused.
 pub(super) fn refusal(kind: ProgramKind, code: &[Instruction], license: &CStr) -> String {
-    /// Kernels that have the programs for which this is asked keep the end of what does not fit.
-    const LOG_BYTES: usize = 64 << 10;
+    /// Kernels before 6.4 keep the beginning of what does not fit, and the reason is at the end.
+    const LOG_BYTES: usize = 16 << 20;
     let mut log = vec![0_u8; LOG_BYTES];
     let loaded = bpf(
         PROG_LOAD,
@@ -392,27 +477,33 @@ pub(super) fn skipped(program: BorrowedFd<'_>) -> u64 {
         info: (&raw mut info) as u64,
     };
     // Older kernels write less.
-    if call(OBJ_GET_INFO_BY_FD, &asked) < 0 {
+    if run(OBJ_GET_INFO_BY_FD, &asked).is_err() {
         return 0;
     }
     info.get(RECURSION_MISSES).copied().unwrap_or_default()
 }
 
+/// A command that makes a descriptor.
 fn bpf<T>(command: u32, attributes: &T) -> io::Result<OwnedFd> {
-    owned(call(command, attributes))
+    owned(run(command, attributes)?)
 }
 
-fn call<T>(command: u32, attributes: &T) -> libc::c_long {
+fn run<T>(command: u32, attributes: &T) -> io::Result<libc::c_long> {
     // SAFETY: the kernel reads exactly the size given; the pointers within are to data that the
     // callers above hold until this returns.
     #[expect(unsafe_code, reason = "bpf(2) has no safe wrapper")]
-    unsafe {
+    let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
             std::ptr::from_ref(attributes),
             size_of_u32::<T>(),
         )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
     }
 }
 

@@ -171,6 +171,36 @@ impl Btf {
         })
     }
 
+    /// Value of an enumerator, by its name, which in C no other one has.
+    #[must_use]
+    pub fn enumerator(&self, name: &str) -> Option<u32> {
+        let enums = self
+            .types
+            .iter()
+            .filter_map(|&at| type_at(&self.bytes, at as usize))
+            .filter(|found| found.kind == kind::ENUM);
+        for found in enums {
+            for index in 0..found.count {
+                let at = found
+                    .at
+                    .checked_add(TYPE_BYTES)?
+                    .checked_add(index.checked_mul(8)?)?;
+                if self.is_named(word(&self.bytes, at)?, name) {
+                    return word(&self.bytes, at.checked_add(4)?);
+                }
+            }
+        }
+        None
+    }
+
+    /// The first function with this name: its id, and how many parameters it has.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<(u32, usize)> {
+        let id = self.find(kind::FUNC, name).next()?;
+        let prototype = self.by_id(self.by_id(id)?.size_or_type)?;
+        (prototype.kind == kind::FUNC_PROTO).then_some((id, prototype.count))
+    }
+
     /// Finds `path` (members joined by dots, anonymous structs and unions left out) in `structure`.
     ///
     /// # Errors
@@ -349,6 +379,17 @@ mod tests {
                 .map(|found| found.size_bytes),
             Ok(16)
         );
+    }
+
+    #[test]
+    fn enumerators_and_functions_are_found_by_name() {
+        let btf = kernel();
+        assert_eq!(btf.enumerator("TCP_ESTABLISHED"), Some(1));
+        assert_eq!(btf.enumerator("NO_SUCH_ENUMERATOR"), None);
+        let parameters = |name| btf.function(name).map(|(_, parameters)| parameters);
+        assert_eq!(parameters("inet_sendmsg"), Some(3));
+        assert_eq!(parameters("inet_recvmsg"), Some(4));
+        assert_eq!(parameters("no_such_function"), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a live capture is told, and what it answers.
 
+use std::str::FromStr;
+
 use super::deny::{self, DenyList};
 use super::uprobes::UprobeMeans;
 use wirespan_events::config::{
@@ -10,6 +12,31 @@ use wirespan_events::config::{
 const DEFAULT_RINGS_BYTES: u64 = 32 << 20;
 /// Connections followed at once; each costs some 350 bytes of kernel memory.
 const DEFAULT_CONNECTIONS: u32 = 64 * 1024;
+
+/// Where calls that move bytes are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallPlaces {
+    /// At functions of sockets where the kernel allows it, else at system calls.
+    #[default]
+    Auto,
+    /// At the trace points of system calls.
+    SystemCalls,
+    /// At functions of sockets (fentry), or not at all.
+    Functions,
+}
+
+impl FromStr for CallPlaces {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "tracepoints" => Ok(Self::SystemCalls),
+            "fentry" => Ok(Self::Functions),
+            _ => Err("use auto, tracepoints or fentry".to_owned()),
+        }
+    }
+}
 
 /// Settings of a live capture.
 #[derive(Clone, Debug)]
@@ -46,6 +73,8 @@ pub struct LiveConfig {
     pub tls: bool,
     /// But not on these kernels, nor in these processes.
     pub deny: DenyList,
+    /// Where calls are looked at.
+    pub calls: CallPlaces,
     /// Attach uprobes by `uprobe_multi` links where the kernel has them, else by perf events.
     pub uprobe_links: bool,
 }
@@ -70,6 +99,7 @@ impl LiveConfig {
             containers: Vec::new(),
             tls: true,
             deny: DenyList::default(),
+            calls: CallPlaces::Auto,
             uprobe_links: true,
         }
     }
@@ -114,6 +144,10 @@ pub struct LiveReport {
     pub missing_offsets: Vec<(String, String)>,
     pub rings: u32,
     pub ring_bytes: u64,
+    /// Where calls are looked at; never [`CallPlaces::Auto`] of a capture that was opened.
+    pub calls: CallPlaces,
+    /// Why not at functions of sockets, if so.
+    pub without_functions: Option<String>,
     /// How probes on TLS libraries are attached.
     pub uprobes: UprobeMeans,
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use super::btf::Btf;
 use super::capability::Effective;
+use super::config::CallPlaces;
 use super::deny::DenyList;
+use super::functions;
+use super::offsets::Offsets;
 use super::tracefs::Tracefs;
 use super::trials;
 use crate::error::CaptureError;
@@ -121,6 +124,42 @@ pub fn probe() -> FeatureReport {
     trials::programs(&mut report, btf.as_ref(), tracefs.as_ref());
     trials::settings(&mut report);
     report
+}
+
+/// Adds where calls will be looked at. `wanted`: as the configuration says.
+pub fn calls(report: &mut FeatureReport, wanted: CallPlaces) {
+    const NAME: &str = "calls";
+    const INSTEAD: &str = "they are looked at where system calls begin and end, which every system call of the node pays for, and io_uring shows up only as gaps";
+    let allowed = if wanted == CallPlaces::SystemCalls {
+        Err("turned off (capture.calls)".to_owned())
+    } else {
+        functions_allowed(wanted)
+    };
+    match allowed {
+        Ok(()) => report.ok(
+            NAME,
+            "looked at where functions of sockets begin and return (fentry): io_uring is seen, and a system call that is about no socket pays nothing",
+        ),
+        Err(why) if wanted == CallPlaces::Functions => report.lacks(
+            NAME,
+            true,
+            format!("{why}; capture.calls says `fentry`"),
+            "set capture.calls to `auto` or `tracepoints`",
+        ),
+        Err(why) => report.lacks(
+            NAME,
+            false,
+            format!("{why}: {INSTEAD}"),
+            "nothing, where the kernel refuses it; else set capture.calls to `auto`",
+        ),
+    }
+}
+
+/// Whether programs can be put on functions of sockets; else why not.
+fn functions_allowed(wanted: CallPlaces) -> Result<(), String> {
+    let btf = Btf::load(None).map_err(|error| error.to_string())?;
+    let offsets = Offsets::from_btf(&btf).map_err(|error| error.to_string())?;
+    functions::allowed(&btf, &offsets, wanted)
 }
 
 /// Adds what the configuration says of TLS. `left_out`: why no TLS library is probed, if so.

@@ -10,23 +10,27 @@ use aya::{Ebpf, EbpfLoader};
 use wirespan_events::config::{AGENTS, MAX_RINGS, control, filter, more};
 
 use super::bpf;
+use super::btf::Btf;
 use super::cgroups::Cgroups;
-use super::config::{LiveConfig, LiveReport, ProbeSet};
+use super::code::Code;
+use super::config::{CallPlaces, LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
+use super::functions::{self, Attached, Functions};
 use super::go_calls::GoCalls;
 use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{
-    Attachment, GO_PROGRAMS, GO_SET, MORE_SET, RUSTLS_PROGRAMS, RUSTLS_SET, SETS, Set,
-    TLS_PROGRAMS, TLS_SET,
+    Attachment, FUNCTION_SET, GO_PROGRAMS, GO_SET, MORE_SET, QUESTION_SET, RUSTLS_PROGRAMS,
+    RUSTLS_SET, SETS, Set, TLS_PROGRAMS, TLS_SET,
 };
+use super::question::Question;
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::skipped::Skipped;
 use super::threads::Threads;
 use super::tracefs::Tracefs;
-use super::uprobes::{Code, UprobeMeans, Uprobes};
+use super::uprobes::{UprobeMeans, Uprobes};
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
 use crate::process::proc_root;
@@ -55,6 +59,7 @@ pub(super) struct Loaded {
     pub(super) rustls_watched: Array<MapData, u32>,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
+    pub(super) question: Option<Question>,
     pub(super) skipped: Skipped,
     pub(super) leftovers: Leftovers,
     pub(super) counters: LiveCounters,
@@ -83,7 +88,8 @@ fn refused(what: &str, error: &dyn Error) -> CaptureError {
 pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     raise_memory_lock_limit();
     let tracefs = Tracefs::find_or_mount()?;
-    let found = Offsets::load(None, Some(&tracefs))?;
+    let btf = Btf::load(None)?;
+    let found = Offsets::of(&btf, Some(&tracefs))?;
     let offsets = offsets(&found);
     if offsets.fdt_fd != offsets.fdt_max_fds.saturating_add(8) {
         return Err(CaptureError::Kernel {
@@ -113,6 +119,9 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     } else {
         None
     };
+
+    let at_functions = at_functions(config, &btf, &found, &ebpf)?;
+    drop(btf);
 
     let mut rings = Vec::new();
     let mut slots: ArrayOfMaps<&mut MapData, MapData> = borrow(&mut ebpf, "RINGS")?;
@@ -163,11 +172,23 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
             .collect(),
         rings: count,
         ring_bytes: bytes.into(),
+        calls: CallPlaces::Functions,
+        without_functions: None,
         uprobes: UprobeMeans::None,
     };
-    load_more(&mut ebpf, &mut report);
-    let links = attach(&mut ebpf, &tracefs, &mut report)?;
-    let skipped = Skipped::of(&ebpf);
+    let mut at_functions = at_functions.unwrap_or_else(|why| {
+        tracing::info!(why, "calls are looked at where system calls begin and end");
+        report.calls = CallPlaces::SystemCalls;
+        report.without_functions = Some(why);
+        Attached::default()
+    });
+    if report.calls == CallPlaces::SystemCalls {
+        load_more(&mut ebpf, &mut report);
+    }
+    let mut links = attach(&mut ebpf, &tracefs, &mut report)?;
+    links.take_over(std::mem::take(&mut at_functions.links));
+    let question = load_question(&mut ebpf, &mut report);
+    let skipped = Skipped::of(&ebpf, at_functions);
     let mut uprobes = Uprobes::new(ebpf);
     let tls = match without_tls {
         None => load_tls(&mut uprobes, code.as_ref(), &mut report),
@@ -198,6 +219,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         rustls_watched,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
+        question,
         skipped,
         leftovers,
         counters: LiveCounters {
@@ -343,6 +365,7 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         file_ref: get("OFF_FILE_REF"),
         inode_ino: get("OFF_INODE_INO"),
         socket_sk: get("OFF_SOCKET_SK"),
+        socket_file: get("OFF_SOCKET_FILE"),
         socket_to_inode: get("OFF_SOCKET_TO_INODE"),
         sock_socket: get("OFF_SOCK_SOCKET"),
         sock_flags: get("OFF_SOCK_FLAGS"),
@@ -373,6 +396,12 @@ fn offsets(found: &Offsets) -> wirespan_events::Offsets {
         unix_addr: get("OFF_UNIX_ADDR"),
         unix_address_len: get("OFF_UNIX_ADDRESS_LEN"),
         unix_address_name: get("OFF_UNIX_ADDRESS_NAME"),
+        iter_type: get("OFF_ITER_TYPE"),
+        iter_offset: get("OFF_ITER_OFFSET"),
+        iter_pieces: get("OFF_ITER_PIECES"),
+        iter_count: get("OFF_ITER_COUNT"),
+        iter_is_buffer: get("ITER_IS_BUFFER"),
+        iter_is_pieces: get("ITER_IS_PIECES"),
         set_state_skaddr: get("OFF_EVENT_STATE_SKADDR"),
         set_state_oldstate: get("OFF_EVENT_STATE_OLD"),
         set_state_newstate: get("OFF_EVENT_STATE_NEW"),
@@ -390,7 +419,18 @@ fn attach(
     report: &mut LiveReport,
 ) -> Result<Links, CaptureError> {
     let mut links = Links::default();
-    for set in SETS {
+    let at_functions = report.calls == CallPlaces::Functions;
+    if at_functions {
+        report.sets.push(ProbeSet {
+            name: FUNCTION_SET,
+            left_out: None,
+            without: "calls",
+        });
+    }
+    for set in SETS
+        .iter()
+        .filter(|set| !(at_functions && set.is_of_system_calls()))
+    {
         let left_out = match attach_set(ebpf, tracefs, set) {
             Ok(attached) => {
                 links.take_over(attached);
@@ -411,6 +451,9 @@ fn attach(
         SETS.iter()
             .any(|set| set.name == report.name && set.carries_bytes)
     };
+    if at_functions {
+        return Ok(links);
+    }
     if report
         .sets
         .iter()
@@ -429,6 +472,51 @@ fn attach(
         });
     }
     Ok(links)
+}
+
+/// Puts programs on the functions of sockets, if they are to be there and can be; else why not.
+fn at_functions(
+    config: &LiveConfig,
+    btf: &Btf,
+    offsets: &Offsets,
+    ebpf: &Ebpf,
+) -> Result<Result<Attached, String>, CaptureError> {
+    if config.calls == CallPlaces::SystemCalls {
+        return Ok(Err("turned off (capture.calls)".to_owned()));
+    }
+    let attached = functions::allowed(btf, offsets, config.calls).and_then(|()| {
+        Functions::read(&config.object, ebpf)
+            .and_then(|functions| functions.attach(btf))
+            .inspect_err(|why| {
+                // `wirespan doctor` tries a small program only, and says that this kernel can do it.
+                tracing::warn!(
+                    why,
+                    "this kernel allows programs at functions of sockets, but not ours"
+                );
+            })
+    });
+    match attached {
+        Err(why) if config.calls == CallPlaces::Functions => Err(CaptureError::Kernel {
+            what: "calls cannot be looked at where the functions of sockets are".to_owned(),
+            reason: why,
+            remedy: "set capture.calls to `auto` or `tracepoints`".to_owned(),
+        }),
+        attached => Ok(attached),
+    }
+}
+
+/// Loads the program that is asked about sockets.
+fn load_question(ebpf: &mut Ebpf, report: &mut LiveReport) -> Option<Question> {
+    let loaded = Question::load(ebpf);
+    if let Err(why) = &loaded {
+        tracing::warn!(set = QUESTION_SET, why, "probe set left out");
+        report.sets.push(ProbeSet {
+            name: QUESTION_SET,
+            left_out: Some(why.clone()),
+            without: "the end of connections where the kernel has skipped a program",
+        });
+    }
+    loaded.ok()
 }
 
 fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<Links, String> {

@@ -151,6 +151,17 @@ const MEMBERS: &[Wanted] = &[
     optional("OFF_ULP_NAME", "tcp_ulp_ops", &["name"], 16),
     // Without it what is read behind a byte out of band is a gap.
     optional("OFF_TCP_URG_SEQ", "tcp_sock", &["urg_seq"], 4),
+    // Without these the memory of a call is only known where a system call names it. `type` before 5.14,
+    // `iov` before 6.4.
+    optional("OFF_ITER_TYPE", "msghdr", &["msg_iter.iter_type"], 1),
+    optional("OFF_ITER_OFFSET", "msghdr", &["msg_iter.iov_offset"], 8),
+    optional(
+        "OFF_ITER_PIECES",
+        "msghdr",
+        &["msg_iter.__iov", "msg_iter.iov"],
+        POINTER,
+    ),
+    optional("OFF_ITER_COUNT", "msghdr", &["msg_iter.nr_segs"], 8),
     // Without these Unix sockets have no names.
     optional("OFF_UNIX_PEER", "unix_sock", &["peer"], POINTER),
     optional("OFF_UNIX_ADDR", "unix_sock", &["addr"], POINTER),
@@ -163,6 +174,12 @@ const EITHER: [&str; 2] = ["OFF_FILE_COUNT", "OFF_FILE_REF"];
 
 /// A struct's member found by another's: the inode lies beside the socket in `struct socket_alloc`.
 const SOCKET_TO_INODE: &str = "OFF_SOCKET_TO_INODE";
+
+/// Values of `iter_type`: their numbers have changed, and before 6.0 there was no such thing as one buffer.
+const ITER_TYPES: [(&str, &str); 2] = [
+    ("ITER_IS_BUFFER", "ITER_UBUF"),
+    ("ITER_IS_PIECES", "ITER_IOVEC"),
+];
 
 /// One field of a tracepoint's record: global, category, event, field, size.
 type WantedField = (&'static str, &'static str, &'static str, &'static str, u32);
@@ -245,8 +262,15 @@ impl Offsets {
     /// # Errors
     /// No BTF, or a required member is not in it.
     pub fn load(btf: Option<&Path>, tracefs: Option<&Tracefs>) -> Result<Self, CaptureError> {
-        let btf = Btf::load(btf)?;
-        let mut offsets = Self::from_btf(&btf)?;
+        Self::of(&Btf::load(btf)?, tracefs)
+    }
+
+    /// The same of BTF that has been read.
+    ///
+    /// # Errors
+    /// A required member is missing.
+    pub fn of(btf: &Btf, tracefs: Option<&Tracefs>) -> Result<Self, CaptureError> {
+        let mut offsets = Self::from_btf(btf)?;
         offsets.add_events(tracefs);
         Ok(offsets)
     }
@@ -265,6 +289,12 @@ impl Offsets {
         // By this a socket is told from any other file.
         let inode = socket_to_inode(btf).map_err(unobservable)?;
         offsets.push(SOCKET_TO_INODE, Ok(inode));
+        for (global, name) in ITER_TYPES {
+            let value = btf
+                .enumerator(name)
+                .ok_or_else(|| format!("its BTF has no {name}"));
+            offsets.push(global, value);
+        }
         if EITHER.iter().any(|name| offsets.get(name).is_some()) {
             offsets
                 .missing
@@ -348,7 +378,6 @@ fn check_size(found: u32, expected: u32) -> Result<(), String> {
     }
 }
 
-/// Distance from a `struct socket` to its inode.
 fn unobservable(reason: String) -> CaptureError {
     CaptureError::Kernel {
         what: "this kernel cannot be observed".to_owned(),
@@ -359,6 +388,7 @@ fn unobservable(reason: String) -> CaptureError {
     }
 }
 
+/// Distance from a `struct socket` to its inode.
 fn socket_to_inode(btf: &Btf) -> Result<u32, String> {
     let place = |member| {
         btf.member("socket_alloc", member)
@@ -382,7 +412,10 @@ mod tests {
         let tracefs = Tracefs::find_or_mount().unwrap();
         let offsets = Offsets::load(None, Some(&tracefs)).unwrap();
         assert_eq!(offsets.missing, []);
-        assert_eq!(offsets.values.len(), MEMBERS.len() + FIELDS.len() + 1);
+        assert_eq!(
+            offsets.values.len(),
+            MEMBERS.len() + FIELDS.len() + ITER_TYPES.len() + 1
+        );
         assert_eq!(offsets.get("OFF_SOCK_DADDR"), Some(0));
         assert_eq!(offsets.get("OFF_SOCK_FAMILY"), Some(16));
         assert_eq!(offsets.get("OFF_EVENT_STATE_SKADDR"), Some(8));

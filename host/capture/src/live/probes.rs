@@ -19,6 +19,15 @@ pub(super) struct Set {
     pub(super) carries_bytes: bool,
 }
 
+impl Set {
+    /// Whether it slows every system call, also those that it is not about.
+    pub(super) fn is_of_system_calls(&self) -> bool {
+        self.attachments
+            .iter()
+            .any(|attachment| attachment.category == "syscalls")
+    }
+}
+
 macro_rules! call {
     ($call:literal, $enter:literal) => {
         call!($call, $enter, "exit_call")
@@ -172,6 +181,12 @@ pub(super) const SETS: &[Set] = &[
     call!("sendfile64", "enter_sendfile"),
     call!("splice", "enter_splice"),
 ];
+
+/// The programs at functions of sockets, in place of all sets at system calls.
+pub(super) const FUNCTION_SET: &str = "socket functions";
+
+/// The program that is asked whether a socket lives.
+pub(super) const QUESTION_SET: &str = "reconciliation";
 
 /// The set of programs that others go on with.
 pub(super) const MORE_SET: &str = "long calls";

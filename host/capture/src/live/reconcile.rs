@@ -5,22 +5,17 @@
 //! to time whether each socket that it follows still lives; one that does not is closed then. Where
 //! programs at calls were skipped, Unix sockets, whose bytes nobody else counts, are given up.
 
-#![expect(
-    unsafe_code,
-    reason = "a call with arguments that make it a question to the kernel side"
-)]
-
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aya::maps::{HashMap, MapData};
-use wirespan_events::config::ASK_SPLICE_LENGTH;
 use wirespan_events::state::SOCKET_BYTES;
 
 use super::counters::HostCounters;
 use super::leftovers::Leftovers;
+use super::question::Question;
 use super::skipped::{Skipped, Times};
 use crate::error::CaptureError;
 
@@ -52,6 +47,7 @@ pub(super) struct Reconciler {
 impl Reconciler {
     pub(super) fn start(
         sockets: Sockets,
+        question: Option<Question>,
         mut leftovers: Leftovers,
         skipped: Skipped,
         counters: Arc<HostCounters>,
@@ -68,6 +64,9 @@ impl Reconciler {
                     let doubt = times.calls > known.calls;
                     known = times;
                     leftovers.tidy();
+                    let Some(question) = &question else {
+                        continue;
+                    };
                     // An error ends the walk: the map has changed under it, the next round has all.
                     let all: Vec<u64> = sockets
                         .keys()
@@ -76,7 +75,7 @@ impl Reconciler {
                         .collect();
                     let pause =
                         |taken| stopped.recv_timeout(taken) == Err(RecvTimeoutError::Timeout);
-                    if !ask_all(&all, doubt, begun, pause) {
+                    if !ask_all(question, &all, doubt, begun, pause) {
                         return;
                     }
                 }
@@ -105,6 +104,7 @@ impl Drop for Reconciler {
 /// A round, part by part; `begun` is what had been used of a CPU when it began. False when it was
 /// stopped, as `pause` tells.
 fn ask_all(
+    question: &Question,
     sockets: &[u64],
     doubt: bool,
     mut begun: Duration,
@@ -114,7 +114,7 @@ fn ask_all(
     let mut parts = sockets.chunks(part).peekable();
     while let Some(part) = parts.next() {
         for socket in part {
-            ask(*socket, doubt);
+            question.ask(*socket, doubt);
         }
         if parts.peek().is_none() {
             break;
@@ -132,22 +132,4 @@ fn ask_all(
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
-}
-
-/// The call fails, for it has no descriptors; the program at its entry has answered by then. `doubt`:
-/// calls may have been missed, so that positions which are only counted are not certain any more.
-fn ask(socket: u64, doubt: bool) {
-    let doubt = u64::from(doubt);
-    // SAFETY: the descriptors are refused before anything else is looked at.
-    unsafe {
-        libc::syscall(
-            libc::SYS_splice,
-            -1,
-            socket,
-            -1,
-            doubt,
-            ASK_SPLICE_LENGTH,
-            0,
-        )
-    };
 }

@@ -108,14 +108,20 @@ impl LiveSource {
             rustls_watched,
             verdicts,
             sockets,
+            question,
             skipped,
             leftovers,
             counters,
             report,
         } = load::load(config)?;
         let ended = leftovers.ended();
-        let reconciler =
-            Reconciler::start(sockets, leftovers, skipped, Arc::clone(&counters.host))?;
+        let reconciler = Reconciler::start(
+            sockets,
+            question,
+            leftovers,
+            skipped,
+            Arc::clone(&counters.host),
+        )?;
         let tls = if tls {
             let host = Arc::clone(&counters.host);
             Tls::Watched(TlsProbes::start(

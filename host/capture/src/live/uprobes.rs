@@ -4,20 +4,19 @@
 //! A `uprobe_multi` link (Linux 6.6) puts one program on many places at once and lets go of all of them
 //! in one grace period of the kernel, where each perf event waits for one of its own: a tenth of a second,
 //! under a lock. aya knows only perf events, and programs have to be loaded for the one or the other; so
-//! those for links are loaded here. They have no type information, which nothing in them needs.
+//! those for links are loaded by [`Code`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData};
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya_obj::Object;
 
-use super::bpf::{self, Instruction, Moment, ProgramKind};
+use super::bpf::{self, Moment, ProgramKind};
+use super::code::Code;
 use super::library::{TlsFunction, TlsLibrary};
 use super::links::Links;
 use super::load::reason;
@@ -32,88 +31,6 @@ pub enum UprobeMeans {
     Links,
     /// One perf event for each place, of some programs at least.
     PerfEvents,
-}
-
-/// Programs that are not in the kernel yet, their references to maps resolved.
-pub(super) struct Code {
-    programs: HashMap<String, Vec<Instruction>>,
-    license: CString,
-}
-
-impl Code {
-    /// Reads programs out of the object. The maps have to stay until they are loaded.
-    pub(super) fn read(object: &[u8], ebpf: &Ebpf, names: &[&[&str]]) -> Result<Self, String> {
-        let mut object = Object::parse(object).map_err(|error| reason(&error))?;
-        object
-            .programs
-            .retain(|name, _| names.iter().any(|names| names.contains(&name.as_str())));
-        let fds: HashMap<&str, RawFd> = ebpf
-            .maps()
-            .filter_map(|(name, map)| Some((name, data(map)?.fd().as_fd().as_raw_fd())))
-            .collect();
-        let maps = std::mem::take(&mut object.maps);
-        let known = maps
-            .iter()
-            .filter_map(|(name, map)| Some((name.as_str(), *fds.get(name.as_str())?, map)));
-        let text: HashSet<usize> = object
-            .functions
-            .keys()
-            .map(|(section, _)| *section)
-            .collect();
-        object
-            .relocate_maps(known, &text)
-            .map_err(|error| reason(&error))?;
-        object
-            .relocate_calls(&text)
-            .map_err(|error| reason(&error))?;
-        let programs = object
-            .programs
-            .iter()
-            .filter_map(|(name, program)| {
-                let key = (program.section_index, program.address);
-                let function = object.functions.get(&key)?;
-                let code = function.instructions.iter().map(|instruction| Instruction {
-                    code: instruction.code,
-                    registers: instruction.dst_reg() | instruction.src_reg() << 4,
-                    offset: instruction.off,
-                    immediate: instruction.imm,
-                });
-                Some((name.clone(), code.collect()))
-            })
-            .collect();
-        Ok(Self {
-            programs,
-            license: object.license,
-        })
-    }
-
-    fn load(&self, name: &str) -> Result<OwnedFd, String> {
-        let code = self
-            .programs
-            .get(name)
-            .ok_or_else(|| format!("the kernel side has no program {name}"))?;
-        let kind = ProgramKind::LinkedProbe;
-        bpf::load_code(kind, name, code, &self.license).map_err(|error| {
-            let why = bpf::refusal(kind, code, &self.license);
-            format!("{name} is refused: {error}: {why}")
-        })
-    }
-}
-
-/// The maps of programs that are loaded here are of these kinds; a reference to one of another is
-/// refused when the programs are read.
-fn data(map: &Map) -> Option<&MapData> {
-    match map {
-        Map::Array(data)
-        | Map::ArrayOfMaps(data)
-        | Map::HashMap(data)
-        | Map::HashOfMaps(data)
-        | Map::LruHashMap(data)
-        | Map::PerCpuArray(data)
-        | Map::PerCpuHashMap(data)
-        | Map::ProgramArray(data) => Some(data),
-        _ => None,
-    }
 }
 
 /// The programs, and the kernel side that they are part of.
@@ -163,7 +80,9 @@ impl Uprobes {
         names: &[&'static str],
     ) -> Result<(), String> {
         if let Some(code) = code {
-            let loaded = names.iter().map(|&name| Ok((name, code.load(name)?)));
+            let loaded = names
+                .iter()
+                .map(|&name| Ok((name, code.load(name, ProgramKind::LinkedProbe, None)?)));
             match loaded.collect::<Result<Vec<_>, String>>() {
                 Ok(programs) => {
                     self.linked.extend(programs);

@@ -38,6 +38,7 @@ pub(crate) fn doctor(arguments: &Doctor) -> Result<()> {
         return Ok(());
     }
     let mut report = features::probe();
+    features::calls(&mut report, config.call_places()?);
     features::tls(&mut report, tls_left_out.as_deref(), &deny);
     if as_json {
         serde_json::to_writer_pretty(&mut out, &report)?;

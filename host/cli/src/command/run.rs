@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use wirespan_agent::{Artefacts, Config, StandardOutput, Started, watch};
+use wirespan_capture::live::CallPlaces;
 
 use crate::arguments::{Narrow, Output, Run};
 use crate::embedded::EMBEDDED;
@@ -84,6 +85,9 @@ pub(crate) fn started(started: &Started) {
         ));
     }
     let mut line = format!("watching with {} probe sets", attached.len());
+    if started.report.calls == CallPlaces::Functions {
+        line += ", calls seen by fentry";
+    }
     if !started.parsers.is_empty() {
         line += &format!(", parsers {}", started.parsers.join(", "));
     }

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use wirespan_capture::live::CallPlaces;
 use wirespan_storm::random::mix;
 use wirespan_storm::run::{Storm, run};
 
@@ -26,6 +27,9 @@ struct Arguments {
     /// Memory of the rings, in MiB
     #[arg(long, default_value_t = 128)]
     rings_mib: u64,
+    /// Where calls are looked at: `auto`, `tracepoints` or `fentry`
+    #[arg(long, default_value = "auto")]
+    calls: CallPlaces,
 }
 
 fn main() -> Result<ExitCode> {
@@ -45,6 +49,7 @@ fn main() -> Result<ExitCode> {
         workers: arguments.workers,
         huge_bytes: arguments.huge_mib << 20,
         rings_bytes: arguments.rings_mib << 20,
+        calls: arguments.calls,
         tight: false,
     })?;
     for difference in &report.differences {
