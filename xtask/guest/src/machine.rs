@@ -15,11 +15,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::marks::section;
-use crate::plan::CASES;
+use crate::plan::{BY_FENTRY, CASES};
 
 const AGENT: &str = "/wirespan";
 const SPANS: &str = "/spans.json";
 const LOG: &str = "/agent.log";
+/// Of the second time, with the probes that older kernels have.
+const AGAIN_SPANS: &str = "/again.json";
+const AGAIN_LOG: &str = "/again.log";
+const AGAIN_SETTINGS: &str = "/again.toml";
 
 /// Cases that are not a process of their own.
 const OURS: [&str; 3] = ["http", "stop", "kill"];
@@ -37,7 +41,12 @@ pub(crate) fn run() -> Result<()> {
     if let Err(error) = &result {
         section("error", &format!("{error:#}"));
     }
-    for (name, path) in [("spans", SPANS), ("log", LOG)] {
+    for (name, path) in [
+        ("spans", SPANS),
+        ("log", LOG),
+        ("again spans", AGAIN_SPANS),
+        ("again log", AGAIN_LOG),
+    ] {
         section(name, &fs::read_to_string(path).unwrap_or_default());
     }
     section("end", "");
@@ -95,24 +104,52 @@ fn test() -> Result<()> {
     section("doctor", &String::from_utf8_lossy(&doctor.stdout));
 
     let before = programs()?;
-    let mut running = start(SPANS, LOG)?;
+    let mut running = start(SPANS, LOG, &[])?;
     let held = programs()?;
+    let mut results = cases();
+    let attached = held.difference(&before).count();
+    results.push(("stop", stop(&mut running, attached, &before)));
+    results.push(("kill", kill(&before)));
+    tell("case", results);
+    if fs::read_to_string(LOG)?.contains(BY_FENTRY) {
+        again(&before)?;
+    }
+    Ok(())
+}
+
+/// The cases once more, with trace points: a kernel that allows fentry shows what others do.
+fn again(before: &BTreeSet<u32>) -> Result<()> {
+    fs::write(AGAIN_SETTINGS, "[capture]\ncalls = \"tracepoints\"\n")?;
+    let mut running = start(AGAIN_SPANS, AGAIN_LOG, &["--config", AGAIN_SETTINGS])?;
+    let held = programs()?;
+    let mut results = cases();
+    let attached = held.difference(before).count();
+    results.push(("stop", stop(&mut running, attached, before)));
+    tell("again", results);
+    Ok(())
+}
+
+/// What came of each case.
+type Results = Vec<(&'static str, Result<()>)>;
+
+/// Has each case take place.
+fn cases() -> Results {
     let mut results = vec![("http", exchange())];
     for case in CASES.iter().filter(|case| !OURS.contains(&case.name)) {
         results.push((case.name, in_its_own_process(case.name)));
     }
     thread::sleep(SETTLE);
-    let attached = held.difference(&before).count();
-    results.push(("stop", stop(&mut running, attached, &before)));
-    results.push(("kill", kill(&before)));
-    for (name, result) in results {
-        let text = result.map_or_else(|error| format!("{error:#}"), |()| "done".to_owned());
-        section(&format!("case {name}"), &text);
-    }
-    Ok(())
+    results
 }
 
-fn start(spans: &str, log: &str) -> Result<Child> {
+fn tell(what: &str, results: Results) {
+    for (name, result) in results {
+        let text = result.map_or_else(|error| format!("{error:#}"), |()| "done".to_owned());
+        section(&format!("{what} {name}"), &text);
+    }
+}
+
+fn start(spans: &str, log: &str, options: &[&str]) -> Result<Child> {
     let mut running = agent(&[
         "run",
         "--output",
@@ -121,6 +158,7 @@ fn start(spans: &str, log: &str) -> Result<Child> {
         "--metrics",
         "off",
     ])
+    .args(options)
     .stdout(File::create(spans)?)
     .stderr(File::create(log)?)
     .spawn()
@@ -169,7 +207,7 @@ fn stop(running: &mut Child, attached: usize, before: &BTreeSet<u32>) -> Result<
 
 /// Killed, it does neither, and the programs that it watched go on.
 fn kill(before: &BTreeSet<u32>) -> Result<()> {
-    let mut running = start("/tmp/killed.json", "/tmp/killed.log")?;
+    let mut running = start("/tmp/killed.json", "/tmp/killed.log", &[])?;
     let attached = programs()?.difference(before).count();
     ensure!(attached > 0, "the agent had no program in the kernel");
     exchange()?;

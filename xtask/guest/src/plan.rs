@@ -1,6 +1,9 @@
 //! What happens in the virtual machines in which other kernels are tried, and what is to come of it:
 //! a module of the first process there and of the program that reads its console.
 
+/// What the agent says when it looks at calls by fentry.
+pub(crate) const BY_FENTRY: &str = "calls seen by fentry";
+
 /// One thing that is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -10,6 +13,8 @@ pub(crate) struct Case {
     pub(crate) title: &'static str,
     /// Each at either end, and nothing flagged.
     pub(crate) spans: &'static [Wanted],
+    /// Only fentry sees it: where calls are looked at where system calls begin and end, nothing is told.
+    pub(crate) by_fentry: bool,
 }
 
 /// A span, by what it is known by.
@@ -46,11 +51,13 @@ pub(crate) const CASES: &[Case] = &[
         name: "http",
         title: "HTTP",
         spans: &[http("/kernel")],
+        by_fentry: false,
     },
     Case {
         name: "tls",
         title: "TLS (OpenSSL)",
         spans: &[http("/tls")],
+        by_fentry: false,
     },
     Case {
         name: "mysql",
@@ -62,6 +69,7 @@ pub(crate) const CASES: &[Case] = &[
                 ("db.response.returned_rows", "1"),
             ],
         )],
+        by_fentry: false,
     },
     Case {
         name: "postgres",
@@ -73,45 +81,66 @@ pub(crate) const CASES: &[Case] = &[
                 ("db.response.returned_rows", "1"),
             ],
         )],
+        by_fentry: false,
     },
     Case {
         name: "vectors",
         title: "readv, writev",
         spans: &[http("/vectors")],
+        by_fentry: false,
     },
     Case {
         name: "sendfile",
         title: "sendfile",
         spans: &[http("/sendfile"), http("/after-sendfile")],
+        by_fentry: false,
     },
     Case {
         name: "peek",
         title: "MSG_PEEK",
         spans: &[http("/peek")],
+        by_fentry: false,
     },
     Case {
         name: "half",
         title: "half-close",
         spans: &[http("/half")],
+        by_fentry: false,
     },
     Case {
         name: "duplicate",
         title: "dup",
         spans: &[http("/duplicate")],
+        by_fentry: false,
     },
     Case {
         name: "ipv6",
         title: "IPv6",
         spans: &[http("/ipv6")],
+        by_fentry: false,
+    },
+    Case {
+        name: "uring",
+        title: "io_uring",
+        spans: &[http("/uring")],
+        by_fentry: true,
+    },
+    Case {
+        name: "uring_thread",
+        title: "io_uring, by a thread of the kernel",
+        spans: &[http("/uring-thread")],
+        by_fentry: true,
     },
     Case {
         name: "stop",
         title: "SIGTERM detaches",
         spans: &[],
+        by_fentry: false,
     },
     Case {
         name: "kill",
         title: "SIGKILL detaches",
         spans: &[],
+        by_fentry: false,
     },
 ];

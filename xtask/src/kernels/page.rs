@@ -18,10 +18,46 @@ Written by `cargo xtask kernels`, which boots each kernel (Debian's, for clouds)
 machine, starts the agent there, and has each case take place once over loopback. A case is right when
 each of its exchanges is one server span and one client span with nothing flagged as missing and there
 is no other span. After SIGTERM and after SIGKILL no program of the agent may be left in the kernel, and
-the programs that it watched go on. The time is that of the whole machine, from boot to power off,
-without KVM. The oldest kernel is tried by `cargo xtask test` too.
+the programs that it watched go on. Where calls are looked at by fentry (docs/architecture.md), the same
+cases take place once more with trace points. The time is that of the whole machine, from boot to power
+off, without KVM. The oldest kernel is tried by `cargo xtask test` too.
 
 ";
+
+/// `seen`: there should be spans.
+fn cell(problem: Option<&str>, seen: bool) -> String {
+    let cell = match (problem, seen) {
+        (None, true) => "right",
+        (None, false) => "not seen",
+        (Some(_), _) => "**wrong**",
+    };
+    cell.to_owned()
+}
+
+/// The cases by trace points, of the kernels that have fentry.
+fn by_trace_points(results: &[KernelResult]) -> String {
+    let results: Vec<_> = results.iter().filter(|result| result.has_both()).collect();
+    if results.is_empty() {
+        return String::new();
+    }
+    let mut text = "Where that was by fentry, the same by trace points:\n\n".to_owned();
+    let mut row = |title: &str, cell: &dyn Fn(&KernelResult) -> String| {
+        let cells: String = results
+            .iter()
+            .map(|result| format!(" {} |", cell(result)))
+            .collect();
+        text.push_str(&format!("| {title} |{cells}\n"));
+    };
+    row("case", &|result| result.version.to_owned());
+    row("---", &|_| "---".to_owned());
+    for case in CASES.iter().filter(|case| case.name != "kill") {
+        row(case.title, &|result| {
+            cell(result.problem_again(case), !case.by_fentry)
+        });
+    }
+    text.push('\n');
+    text
+}
 
 /// Writes the page; returns where it is.
 pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<PathBuf> {
@@ -36,13 +72,14 @@ pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<P
     row("case", &|result| result.version.to_owned());
     row("---", &|_| "---".to_owned());
     for case in CASES {
-        row(case.title, &|result| match result.problem(case) {
-            None => "right".to_owned(),
-            Some(_) => "**wrong**".to_owned(),
+        row(case.title, &|result| {
+            let seen = result.has_both() || !case.by_fentry;
+            cell(result.problem(case), seen)
         });
     }
     row("time", &|result| clock(result.took));
     text.push('\n');
+    text.push_str(&by_trace_points(results));
     for result in results {
         writeln!(text, "- {}: {}", result.release, result.attached)?;
     }
@@ -52,6 +89,10 @@ pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<P
             if let Some(problem) = result.problem(case) {
                 let first = problem.lines().next().unwrap_or_default();
                 writeln!(text, "- {}: {first}", case.title)?;
+            }
+            if let Some(problem) = result.problem_again(case).filter(|_| result.has_both()) {
+                let first = problem.lines().next().unwrap_or_default();
+                writeln!(text, "- {}, by trace points: {first}", case.title)?;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fetch::Kernel;
-use super::plan::{CASES, Case, Wanted};
+use super::plan::{BY_FENTRY, CASES, Case, Wanted};
 use crate::terminal::clock;
 
 /// How one kernel did.
@@ -25,6 +25,8 @@ pub(super) struct KernelResult {
     problem: Option<String>,
     /// What is wrong with a case.
     problems: BTreeMap<&'static str, String>,
+    /// The same where trace points were used though fentry would do, if so.
+    again: Option<BTreeMap<&'static str, String>>,
     agent_log: String,
     console: PathBuf,
 }
@@ -50,6 +52,7 @@ impl KernelResult {
             is_through,
             problem: None,
             problems: BTreeMap::new(),
+            again: None,
             agent_log,
             console: log.to_owned(),
         };
@@ -59,9 +62,13 @@ impl KernelResult {
         } else if let Some(error) = section(console, "error") {
             result.problem = Some(error.trim().to_owned());
         } else {
-            match spans(&section(console, "spans").unwrap_or_default()) {
-                Ok(spans) => result.check(&spans, console),
-                Err(problem) => result.problem = Some(problem),
+            let by_fentry = result.attached.contains(BY_FENTRY);
+            let told = result.judge(console, "", "case", by_fentry, CASES);
+            result.problems = told;
+            if by_fentry {
+                let repeated = CASES.iter().filter(|case| case.name != "kill");
+                let told = result.judge(console, "again ", "again", false, repeated);
+                result.again = Some(told);
             }
         }
         result
@@ -78,21 +85,39 @@ impl KernelResult {
             is_through: false,
             problem: Some(format!("{error:#}")),
             problems: BTreeMap::new(),
+            again: None,
             agent_log: String::new(),
             console: PathBuf::new(),
         }
     }
 
-    fn check(&mut self, spans: &[Value], console: &str) {
-        for case in CASES {
-            let said = section(console, &format!("case {}", case.name));
+    /// What is wrong with the cases, of which the console tells in sections that begin so.
+    fn judge<'case>(
+        &mut self,
+        console: &str,
+        prefix: &str,
+        what: &str,
+        by_fentry: bool,
+        cases: impl IntoIterator<Item = &'case Case>,
+    ) -> BTreeMap<&'static str, String> {
+        let mut problems = BTreeMap::new();
+        let spans = match spans(&section(console, &format!("{prefix}spans")).unwrap_or_default()) {
+            Ok(spans) => spans,
+            Err(problem) => {
+                self.problem = Some(problem);
+                return problems;
+            }
+        };
+        for case in cases {
+            let said = section(console, &format!("{what} {}", case.name));
             let problem = match said.as_deref().map(str::trim) {
-                Some("done") => case.spans.iter().find_map(|wanted| check(spans, wanted)),
+                Some("done") if case.by_fentry && !by_fentry => told(&spans, case),
+                Some("done") => case.spans.iter().find_map(|wanted| check(&spans, wanted)),
                 Some(error) => Some(error.to_owned()),
                 None => Some("it did not take place".to_owned()),
             };
             if let Some(problem) = problem {
-                self.problems.insert(case.name, problem);
+                problems.insert(case.name, problem);
             }
         }
         let wanted = || CASES.iter().flat_map(|case| case.spans);
@@ -102,6 +127,20 @@ impl KernelResult {
         if let Some(other) = other {
             self.problem = Some(format!("a span that nobody expects: {other}"));
         }
+        problems
+    }
+
+    /// Whether calls were seen by fentry, and the cases took place once more by trace points.
+    pub(super) fn has_both(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// What is wrong with one case by trace points.
+    pub(super) fn problem_again(&self, case: &Case) -> Option<&str> {
+        let problem = self.again.as_ref().and_then(|again| again.get(case.name));
+        self.problem
+            .as_deref()
+            .or_else(|| problem.map(String::as_str))
     }
 
     /// What is wrong with one case.
@@ -112,7 +151,8 @@ impl KernelResult {
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.problem.is_none() && self.problems.is_empty()
+        let again = self.again.as_ref();
+        self.problem.is_none() && self.problems.is_empty() && again.is_none_or(BTreeMap::is_empty)
     }
 
     pub(super) fn verdict(&self) -> String {
@@ -128,6 +168,9 @@ impl KernelResult {
         let mut text = self.problem.clone().unwrap_or_default();
         for (case, problem) in &self.problems {
             text.push_str(&format!("\n{case}: {problem}"));
+        }
+        for (case, problem) in self.again.iter().flatten() {
+            text.push_str(&format!("\n{case}, by trace points: {problem}"));
         }
         format!(
             "{}\n{}\nthe whole console: {}",
@@ -168,6 +211,14 @@ fn attribute(span: &Value, name: &str) -> String {
 
 fn is_of(span: &Value, wanted: &Wanted) -> bool {
     attribute(span, wanted.attribute) == wanted.value
+}
+
+/// Nothing may be told of what is not seen.
+fn told(spans: &[Value], case: &Case) -> Option<String> {
+    let span = spans
+        .iter()
+        .find(|span| case.spans.iter().any(|wanted| is_of(span, wanted)))?;
+    Some(format!("nothing of it is seen, and yet there is {span}"))
 }
 
 /// One exchange was made, so one span stands at either end of it, with nothing flagged.

@@ -8,14 +8,14 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n";
-const BODY: &str = "hello, kernel\n";
+pub(super) const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n";
+pub(super) const BODY: &str = "hello, kernel\n";
 
 /// Larger than what any call takes at once.
 const FILE_BYTES: usize = 3 << 20;
 
 /// Runs a server on the first connection to `address`, and a client of it.
-fn between(
+pub(super) fn between(
     address: &str,
     serve: impl FnOnce(TcpStream) -> Result<()> + Send + 'static,
     ask: impl FnOnce(TcpStream) -> Result<()>,
@@ -30,7 +30,7 @@ fn between(
     asked.and(served)
 }
 
-fn request(path: &str) -> String {
+pub(super) fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 

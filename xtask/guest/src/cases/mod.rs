@@ -3,8 +3,10 @@
 mod database;
 mod http;
 mod tls;
+mod uring;
 
 use anyhow::{Result, bail};
+use uring::Taker;
 
 /// Runs one case to its end.
 pub(crate) fn run(name: &str) -> Result<()> {
@@ -19,6 +21,8 @@ pub(crate) fn run(name: &str) -> Result<()> {
         "duplicate" => http::duplicate(),
         "ipv6" => http::ipv6(),
         "unix" => http::unix(),
+        "uring" => uring::exchange("127.0.0.1:8107", "/uring", Taker::Submitter),
+        "uring_thread" => uring::exchange("127.0.0.1:8108", "/uring-thread", Taker::Kernel),
         other => bail!("there is no case {other}"),
     }
 }
