@@ -5,7 +5,7 @@
 //! points are no way around it: there a program is only skipped where it would preempt itself, but one
 //! program would have to serve the calls of all tasks. At a function of the kernel a program is skipped
 //! only where it is under way itself, and on kernels that preempt there are two of each
-//! ([`functions`](super::functions)). The kernel counts what it skips.
+//! (`functions.rs`). The kernel counts what it skips.
 
 use std::os::fd::{AsFd, OwnedFd};
 
