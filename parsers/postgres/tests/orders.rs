@@ -64,6 +64,26 @@ fn the_order_of_pieces_changes_nothing() {
     }
 }
 
+/// A message that drips in is shown now and then only; what passes unseen on the other side meanwhile
+/// comes behind it all the same.
+#[test]
+fn what_drips_in_comes_before_the_end_of_what_is_stepped_over() {
+    let row = message(b'D', &[b'x'; 60]);
+    let (begun, rest) = row.split_at(20);
+    let no_kind = message(b'C', &[b's'; 60]);
+    let order = started()
+        .client(query("select 1"))
+        .server([message(b'T', b"\0\x01a\0"), begun.to_vec()].concat())
+        .client(no_kind)
+        .server(rest)
+        .close(Cause::Finished);
+    let whole = check_cuts::<Postgres>(&order, 400, 4);
+    let [span] = &whole.spans[..] else {
+        panic!("{whole}");
+    };
+    assert!(span.end < order.steps[5].time(), "{span:?}");
+}
+
 /// Whatever is sent ahead, and whatever is lost.
 #[test]
 fn cuts_change_nothing_in_any_order() {

@@ -240,7 +240,7 @@ impl<P: Parser> Host<P> {
                 let (before, after) = bytes.split_at(below);
                 if !before.is_empty() {
                     kept.skip_time = time;
-                    self.skip_reached(side, time);
+                    self.passed_below(side, time);
                 }
                 if !after.is_empty() {
                     let position = position + below as u64;
@@ -269,7 +269,7 @@ impl<P: Parser> Host<P> {
                 if below > 0 {
                     kept.skip_lost = true;
                     kept.skip_time = time;
-                    self.skip_reached(side, time);
+                    self.passed_below(side, time);
                 }
                 if len > below {
                     let position = position + below;
@@ -386,7 +386,13 @@ impl<P: Parser> Host<P> {
         kept.shown = kept.items.len();
     }
 
-    fn skip_reached(&mut self, side: Side, time: u64) {
+    /// Something passed that nobody looks at. What the other side holds back came before it.
+    fn passed_below(&mut self, side: Side, time: u64) {
+        let other = &mut self.sides[side.other().index()];
+        other.hold = 0;
+        if other.is_ready() {
+            self.present(side.other());
+        }
         let kept = &mut self.sides[side.index()];
         if kept.position >= kept.skip {
             let upto = kept.skip;
