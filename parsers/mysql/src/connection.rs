@@ -229,9 +229,15 @@ impl Mysql {
         loop {
             let before = *at;
             let inside = self.lane(side).body_end > before;
+            let sends_file = self.sends_file;
             let step = self.step(side, view, at, cx);
             if step == Step::Done {
                 return step;
+            }
+            if self.sends_file && !sends_file && self.client.seen > self.client.position {
+                // What the client said before is of the file, and was waited for as a command.
+                self.client.holds = true;
+                cx.hold(Side::Client);
             }
             let lane = self.lane(side);
             lane.position = *at;

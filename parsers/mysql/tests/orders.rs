@@ -66,6 +66,19 @@ fn the_order_of_pieces_changes_nothing() {
     }
 }
 
+/// What came before a server asked for a file, and too little of it to be a command, is of the file: it
+/// is read before what the server goes on with.
+#[test]
+fn the_beginning_of_a_file_comes_before_what_the_server_goes_on_with() {
+    let order = started(0)
+        .client(query("load data local infile 'a' into table t"))
+        .client([6, 0, 0, 0])
+        .server([packet(1, b"\xfba"), packet(b'4', b"no answer")].concat())
+        .close(Cause::Finished);
+    let whole = check_cuts::<Mysql>(&order, 400, 40);
+    assert_eq!(whole.spans.len(), 1);
+}
+
 /// Whatever is sent ahead, and whatever is lost.
 #[test]
 fn cuts_change_nothing_in_any_order() {
