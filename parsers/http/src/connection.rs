@@ -97,6 +97,8 @@ pub struct Http {
     /// An exchange that is over, the first since requests may have passed unseen: what comes next shows
     /// whether the response was that of its request.
     pub(crate) doubted: Option<Box<Exchange>>,
+    /// The server went on behind that, with something that was lost, and so far the client did not.
+    pub(crate) unasked: bool,
     /// When the timer is to come; 0 when it is not set.
     timer: u64,
 }
@@ -182,6 +184,7 @@ impl Parser for Http {
             confirmed: false,
             early: None,
             doubted: None,
+            unasked: false,
             timer: 0,
         }
     }

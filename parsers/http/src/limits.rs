@@ -36,3 +36,7 @@ pub(crate) const FAILED_STARTS: u8 = 16;
 /// An exchange whose response began is reported after this many nanoseconds (60 s) even when the
 /// response goes on: people look at the last minutes, and an event stream can last for days.
 pub(crate) const UNFINISHED_AFTER: u64 = 60_000_000_000;
+
+/// No response is shorter: `HTTP/1.1 200`, with or without a reason, and two line ends. Fewer bytes that
+/// were lost behind a response are none: captures are off by some, at an end or where one is kept alive.
+pub(crate) const SHORTEST_RESPONSE: u64 = 16;

@@ -4,6 +4,7 @@ use wirespan_sdk::{Cause, Context, Flags, Gap, Side};
 
 use crate::connection::{Http, State};
 use crate::exchange::{Exchange, Message, Method, fresh};
+use crate::limits::SHORTEST_RESPONSE;
 
 impl Http {
     pub(crate) fn lost(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
@@ -37,7 +38,13 @@ impl Http {
         }
         match side {
             Side::Client => self.report_doubted(cx),
-            Side::Server => self.part_doubted(cx),
+            // Whose the response before it is, bytes that nobody saw do not say. Behind a whole response
+            // they are another one: what the client does next shows whether it was asked for.
+            Side::Server => {
+                self.unasked |= self.doubted.is_some()
+                    && self.server.state == State::Start
+                    && gap.len.is_some_and(|len| len >= SHORTEST_RESPONSE);
+            }
         }
         self.flag_current(side, Flags::GAP);
         let lane = self.lane(side);
@@ -235,10 +242,22 @@ impl Http {
         }
     }
 
+    /// The client went on, and nothing of what it sent is missing: it had its response. Where the server
+    /// had gone on before it, that was for requests which passed unseen.
+    #[inline]
+    pub(crate) fn resolve_doubted(&mut self, cx: &mut Context<'_>) {
+        if std::mem::take(&mut self.unasked) {
+            self.part_doubted(cx);
+        } else {
+            self.report_doubted(cx);
+        }
+    }
+
     /// The client went on, so that it had its response, or nothing came for long.
     #[inline]
     pub(crate) fn report_doubted(&mut self, cx: &mut Context<'_>) {
         if let Some(exchange) = self.doubted.take() {
+            self.unasked = false;
             self.report_late(exchange, cx);
         }
     }
@@ -255,6 +274,7 @@ impl Http {
     #[inline]
     pub(crate) fn part_doubted(&mut self, cx: &mut Context<'_>) {
         if let Some(asked) = self.doubted.take() {
+            self.unasked = false;
             self.part(asked, cx);
         }
     }

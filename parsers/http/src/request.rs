@@ -127,7 +127,7 @@ impl Http {
         if !self.is_resumed() {
             return self.give_up("bytes lost among pipelined requests", cx);
         }
-        self.report_doubted(cx);
+        self.resolve_doubted(cx);
         let answered = self.server.time;
         if self.server.state == State::Seek
             && self

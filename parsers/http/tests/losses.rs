@@ -450,6 +450,102 @@ fn responses_to_a_pipeline_of_which_only_the_last_is_seen_have_no_request() {
     );
 }
 
+/// What nobody saw behind a response does not say whose the response is.
+#[test]
+fn what_is_lost_behind_the_response_to_a_lone_request_leaves_it_its_own() {
+    let joined = Flags::MID_STREAM;
+    let begin = || {
+        Conversation::mid_stream()
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server(OK)
+    };
+    let lost = [
+        begin().gap(Side::Server, 1),
+        begin().gap(Side::Server, 300),
+        begin().gap_unknown(Side::Server),
+        begin().gap(Side::Server, 300).gap(Side::Server, 300),
+        begin().gap(Side::Server, 300).server(OK),
+    ];
+    for conversation in lost {
+        let found = spans(conversation.clone());
+        assert_eq!(brief(&found), [(Some("/a"), Some(200), joined)]);
+        let later = replay::<Http>(&conversation.clone().pause(61_000_000_000), 1).spans;
+        assert_eq!(brief(&later), brief(&found));
+        // The client lost something too: that may be what the server answered.
+        let both = spans(
+            conversation
+                .gap(Side::Client, 40)
+                .server(OK)
+                .client("GET /c HTTP/1.1\r\n\r\n")
+                .server(OK),
+        );
+        assert_eq!(brief(&both)[0], (Some("/a"), Some(200), joined));
+        assert_eq!(both.last().unwrap().text("url.path"), Some("/c"));
+    }
+    // So little is no response.
+    let short = spans(
+        begin()
+            .gap(Side::Server, 15)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&short),
+        [
+            (Some("/a"), Some(200), joined),
+            (Some("/b"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+/// However often something of it is lost, it is one response.
+#[test]
+fn a_response_to_a_lone_request_that_is_lost_in_parts_is_its_own() {
+    let found = spans(
+        Conversation::mid_stream()
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab")
+            .gap(Side::Server, 300)
+            .server("some more of it")
+            .gap(Side::Server, 300)
+            .server("\r\n0\r\n\r\n")
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&found),
+        [
+            (Some("/a"), Some(200), Flags::MID_STREAM | Flags::GAP),
+            (Some("/b"), Some(200), Flags::empty())
+        ]
+    );
+}
+
+/// The server went on without being asked again: of the requests that it had, one was seen.
+#[test]
+fn a_response_that_is_lost_before_the_client_goes_on_was_to_an_unseen_request() {
+    let joined = Flags::MID_STREAM;
+    let found = spans(
+        Conversation::mid_stream()
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .gap(Side::Server, 300)
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK)
+            .client("GET /c HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&found),
+        [
+            (Some("/a"), None, joined),
+            (None, Some(200), joined),
+            (Some("/b"), Some(200), joined),
+            (Some("/c"), Some(200), Flags::empty())
+        ]
+    );
+}
+
 /// Nobody waits for ever to be told of the last exchange of a connection that stays open.
 #[test]
 fn what_nothing_follows_is_told_after_a_minute() {
