@@ -40,6 +40,10 @@ pub struct Postgres {
     pub(crate) last_side: Option<Side>,
     /// When the last byte of the server passed that was shown or is known to be lost.
     pub(crate) heard: u64,
+    /// When the last byte of the client passed that was shown.
+    pub(crate) spoke: u64,
+    /// The client had gone on before it was known that the server's bytes before that are lost.
+    pub(crate) went_on: bool,
     /// Last bytes of the server.
     pub(crate) tail: [u8; 6],
     /// How many of them were seen since some were lost.
@@ -94,6 +98,8 @@ impl Parser for Postgres {
             redefined: false,
             last_side: None,
             heard: 0,
+            spoke: 0,
+            went_on: false,
             tail: [0; 6],
             tail_seen: 0,
             carried: Flags::empty(),

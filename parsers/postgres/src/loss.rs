@@ -21,14 +21,23 @@ impl Postgres {
         cx: &mut Context<'_>,
     ) {
         let seen = self.lane(side).seen;
-        if input.end() <= seen {
+        let went_on = side == Side::Client && std::mem::take(&mut self.went_on);
+        if input.end() <= seen && !went_on {
             return;
         }
-        let begins = seen.max(*at);
+        let begins = if went_on {
+            since(self.heard, *at, input.end(), |at| input.time_at(at))
+        } else {
+            seen.max(*at)
+        };
         let turned = self.last_side.replace(side) != Some(side);
         self.lane(side).seen = input.end();
+        let time = input.time_at(input.end().saturating_sub(1));
+        if side == Side::Client {
+            self.spoke = time;
+        }
         if side == Side::Server {
-            self.heard = input.time_at(input.end().saturating_sub(1));
+            self.heard = time;
             self.note_tail(input.from(begins));
             if turned
                 && self.trust == Trust::Trial
@@ -226,6 +235,7 @@ impl Postgres {
             self.trust = Trust::Lost;
             self.last_side = Some(Side::Server);
             self.heard = gap.time;
+            self.went_on = self.spoke > gap.time && self.client.seen > self.client.position;
             self.tail_seen = 0;
             self.tail = [0; 6];
             return;

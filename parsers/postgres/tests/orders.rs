@@ -5,8 +5,8 @@ mod messages;
 
 use messages::*;
 use wirespan_parser_postgres::Postgres;
-use wirespan_sdk::Cause;
-use wirespan_sdk::testkit::{Random, SeenSpan, check_cuts, disorder, orders, replay};
+use wirespan_sdk::testkit::{Conversation, Random, SeenSpan, check_cuts, disorder, orders, replay};
+use wirespan_sdk::{Cause, Side};
 
 /// Conversations in some order.
 const ROUNDS: usize = 1_000;
@@ -82,6 +82,23 @@ fn what_drips_in_comes_before_the_end_of_what_is_stepped_over() {
         panic!("{whole}");
     };
     assert!(span.end < order.steps[5].time(), "{span:?}");
+}
+
+/// An answer that came before what it answers waits, and a loss behind it with it: by the time that is
+/// known the client has gone on, which ends the server's turn as it would have then.
+#[test]
+fn a_loss_that_waits_behind_an_answer_ends_where_the_client_went_on() {
+    let order = Conversation::new()
+        .server("N")
+        .gap(Side::Server, 40)
+        .client(packet(0x4d2_162f, b""))
+        .client(packet(0x3_0000, b"user\0alice\0database\0shop\0\0"))
+        .server([message(b'R', &[0; 4]), ready(b'I')].concat())
+        .client([execute_all("", "select 1"), sync()].concat())
+        .server([executed("SELECT 1"), ready(b'I')].concat())
+        .close(Cause::Finished);
+    let whole = check_cuts::<Postgres>(&order, 400, 40);
+    assert_eq!(whole.spans.len(), 1);
 }
 
 /// Whatever is sent ahead, and whatever is lost.
