@@ -13,13 +13,13 @@ use wirespan_events::{Counter, direction::SENT, flag, is_stand_in};
 
 use crate::globals::setting;
 use crate::maps::{
-    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, VERDICTS, count, pieces,
+    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, count, pieces,
     socket_flag,
 };
 use crate::output::{self, RECORD_HEADER};
 use crate::tls::TLS_HANDSHAKE;
 use crate::walk::{self, Found};
-use crate::{life, records, report, thread};
+use crate::{life, records, report, socket, thread};
 
 /// [`TlsObject::whole`] of one that was seen from its handshake on.
 pub const WHOLE: u64 = 1;
@@ -247,8 +247,7 @@ unsafe fn take_over(
             }
             (*state).plaintext = passed;
         }
-        let _ = SOCKETS.remove(before.sk);
-        let _ = VERDICTS.remove(before.sk);
+        socket::remove(before.sk, before.inode);
         true
     }
 }

@@ -16,6 +16,7 @@ use wirespan_events::{
 use crate::maps::{
     Call, MORE, MORE_AT_FUNCTION, SOCKETS, Socket, count, pieces, shape, socket_flag,
 };
+use crate::opening::{self, Shown};
 use crate::thread::{self, stage};
 use crate::walk::{self, Found, RCV_SHUTDOWN, tcp};
 use crate::{binding, copy, go, hand_over, life, output, position, report, socket};
@@ -56,7 +57,7 @@ pub fn enter(entry: &Entry, found: Found, thread: u64) {
         } else {
             now
         };
-        if !show(state, found.sk, tgid, first) {
+        if opening::show(state, found.sk, tgid, first) == Shown::Hidden {
             // Each handshake sends, so nothing is lost by not looking at what is received.
             let has_first = entry.shape < shape::MESSAGES || entry.shape == shape::PIECES;
             if entry.direction == SENT && has_first {
@@ -226,26 +227,6 @@ pub unsafe fn give_up(state: *mut Socket, sk: u64, now: u64) {
     }
 }
 
-/// Whether this socket is to be reported; announces it when it is, and its positions are known.
-#[inline(always)]
-unsafe fn show(state: *mut Socket, sk: u64, tgid: u32, now: u64) -> bool {
-    // SAFETY: as the caller promises.
-    unsafe {
-        if (*state).flags & socket_flag::POSITIONS != 0 {
-            socket::decide(state, sk, tgid);
-            if (*state).flags & (socket_flag::HIDDEN | socket_flag::ANNOUNCED) == 0 {
-                // Within a call of a TLS function the plaintext will count from that call's entry.
-                let time = match thread::tls_call_of(bpf_get_current_pid_tgid()) {
-                    Some(outer) if (*outer).entry < now => (*outer).entry,
-                    _ => now,
-                };
-                report::open(state, sk, tgid, time);
-            }
-        }
-        (*state).flags & socket_flag::HIDDEN == 0
-    }
-}
-
 /// For receives: peeking consumes nothing, truncating copies nothing.
 #[inline(always)]
 pub fn receive_shape(flags: u32, plain: u8) -> u8 {
@@ -403,7 +384,7 @@ unsafe fn passed<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: 
                 }
             }
             (*call).sequence = walk::sequence(sk, direction).wrapping_sub(total as u32);
-            if !show(state, sk, (*call).tgid, (*call).entry) {
+            if opening::show(state, sk, (*call).tgid, (*call).entry) == Shown::Hidden {
                 return false;
             }
         }
@@ -422,16 +403,16 @@ unsafe fn passed<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: 
                 if end > (*state).position[0] {
                     (*state).position[0] = end;
                 }
-                (*state).flags |= socket_flag::MOVED[0];
+                moved(state, socket_flag::MOVED[0]);
             } else {
                 if end > (*state).position[1] {
                     (*state).position[1] = end;
                 }
-                (*state).flags |= socket_flag::MOVED[1];
+                moved(state, socket_flag::MOVED[1]);
             }
         }
         let total = read_volatile(&raw const (*call).left);
-        if (*state).flags & socket_flag::ANNOUNCED == 0 {
+        if read_volatile(&raw const (*state).flags) & socket_flag::ANNOUNCED == 0 {
             count(Counter::PassedBytes, total);
             count(Counter::RingFullBytes, total);
             return false;
@@ -446,6 +427,17 @@ unsafe fn passed<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: 
             return false;
         }
         hand_over::start::<PIECES>(call, state, result)
+    }
+}
+
+/// Remembers that a direction has moved; once, as others may change flags at the same time.
+#[inline(always)]
+unsafe fn moved(state: *mut Socket, flag: u32) {
+    // SAFETY: as in `exit_call`.
+    unsafe {
+        if (*state).flags & flag == 0 {
+            (*state).flags |= flag;
+        }
     }
 }
 

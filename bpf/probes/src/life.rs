@@ -10,7 +10,7 @@ use wirespan_events::{Counter, close, role as opener};
 
 use crate::globals::{is_agent, is_watched, offset};
 use crate::maps::{
-    Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, VERDICTS, count, socket_flag,
+    Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, count, socket_flag,
 };
 use crate::syscall::argument;
 use crate::thread::{self, stage};
@@ -55,7 +55,7 @@ fn connecting(sk: u64) {
     if let Some(state) = SOCKETS.get_ptr_mut(sk) {
         // SAFETY: a value of the map of sockets.
         unsafe {
-            if (*state).flags & socket_flag::ANNOUNCED != 0 {
+            if (*state).flags & (socket_flag::ANNOUNCED | socket_flag::POSITIONS) != 0 {
                 forget(state, sk);
             }
         }
@@ -76,6 +76,13 @@ fn established(sk: u64) {
             if (*state).flags & socket_flag::UNANSWERED != 0 {
                 (*state).origin[1] = walk::sequence(sk, RECEIVED);
                 (*state).flags &= !socket_flag::UNANSWERED;
+            } else if (*state).flags & socket_flag::POSITIONS == 0
+                && socket::is_at_rest(state)
+                && walk::inode_of(sk) == (*state).inode
+            {
+                // Here, where nothing moves: of several threads that make their first call at once one
+                // would read the counters while another moves them.
+                socket::locate_established(state, sk);
             }
         }
     }
@@ -194,6 +201,7 @@ unsafe fn positions(state: *mut Socket, sk: u64) -> [u64; 2] {
 pub unsafe fn forget(state: *mut Socket, sk: u64) {
     // SAFETY: as the caller promises.
     unsafe {
+        let inode = (*state).inode;
         let flags = (*state).flags;
         if flags & socket_flag::ANNOUNCED != 0 {
             let [sent, received] = positions(state, sk);
@@ -214,8 +222,7 @@ pub unsafe fn forget(state: *mut Socket, sk: u64) {
             report::passed_over(state, sk, RECEIVED, layer, now, now);
             report::close(state, sk, [sent, received], reason, now);
         }
-        let _ = SOCKETS.remove(sk);
-        let _ = VERDICTS.remove(sk);
+        socket::remove(sk, inode);
     }
 }
 
@@ -239,12 +246,12 @@ pub unsafe fn cut_off(state: *mut Socket, sk: u64) {
 pub unsafe fn cut_off_here(state: *mut Socket, sk: u64) {
     // SAFETY: as the caller promises.
     unsafe {
+        let inode = (*state).inode;
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
             let positions = (*state).position;
             report::close(state, sk, positions, close::UNOBSERVED, bpf_ktime_get_ns());
         }
-        let _ = SOCKETS.remove(sk);
-        let _ = VERDICTS.remove(sk);
+        socket::remove(sk, inode);
     }
 }
 

@@ -18,6 +18,7 @@ mod go;
 mod hand_over;
 mod life;
 mod maps;
+mod opening;
 mod output;
 mod position;
 mod records;

@@ -30,12 +30,12 @@ use wirespan_events::{Counter, flag};
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, RECEIVED_LAST, RECORD_CALLS, RUSTLS_WATCHED, Received, RecordCall, SOCKETS,
-    Socket, TLS_PROCESSES, VERDICTS, count, process_flag, shape, socket_flag,
+    Call, FILTER_TGIDS, RECEIVED_LAST, RECORD_CALLS, RUSTLS_WATCHED, Received, RecordCall,
+    Socket, TLS_PROCESSES, count, process_flag, shape, socket_flag,
 };
 use crate::output;
 use crate::walk::Found;
-use crate::{binding, life, report};
+use crate::{binding, life, report, socket};
 
 /// What a call is, in [`RecordCall::kind`].
 mod kind {
@@ -239,8 +239,7 @@ pub unsafe fn join(
             if !report::secured(found, before, tls, [0; 2], flag::JOINED, time) {
                 return false;
             }
-            let _ = SOCKETS.remove(before.sk);
-            let _ = VERDICTS.remove(before.sk);
+            socket::remove(before.sk, before.inode);
         } else {
             // Of a key that has taken the place of another: a gap of as many bytes.
             life::cut_off_here(stand, before.sk);

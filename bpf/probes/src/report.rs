@@ -1,14 +1,15 @@
 //! Writes records into the ring of the current CPU.
 
 use core::ffi::c_void;
-use core::ptr;
+use core::ptr::{self, read_volatile};
 
 use aya_ebpf::bindings::{
     BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
 };
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id,
-    bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_query, bpf_ringbuf_reserve,
+    bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_discard, bpf_ringbuf_query,
+    bpf_ringbuf_reserve,
     bpf_ringbuf_submit,
 };
 use wirespan_events::config::control;
@@ -103,25 +104,29 @@ pub fn header(kind: u16, len: u32, sk: u64, inode: u64, time: u64) -> Header {
     }
 }
 
-/// Tells the host of a socket, unless it has been told.
+/// Tells the host of a socket, unless another thread has. False when there is no room.
 ///
 /// # Safety
 /// `socket` is a value of the map of sockets, with its positions set.
 #[inline(always)]
-pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
+pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) -> bool {
     // SAFETY: as the caller promises; every field of the reservation is written.
     unsafe {
-        if (*socket).flags & socket_flag::ANNOUNCED != 0 {
-            return;
-        }
-        let Some(ring) = ring() else { return };
+        let Some(ring) = ring() else { return false };
         if (*socket).flags & socket_flag::UNIX != 0 && !unix(ring, socket, sk, time) {
-            return;
+            return false;
         }
         let Some(record) = reserve::<Open>(ring) else {
             count(Counter::RingFull, 1);
-            return;
+            return false;
         };
+        // In this order: as long as nobody has announced it, nobody has moved it.
+        let positions = &raw mut (*record).positions;
+        positions.write(read_volatile(&raw const (*socket).position));
+        if read_volatile(&raw const (*socket).flags) & socket_flag::ANNOUNCED != 0 {
+            bpf_ringbuf_discard(record.cast(), BPF_RB_NO_WAKEUP.into());
+            return true;
+        }
         let inode = (*socket).inode;
         (&raw mut (*record).header).write(header(
             kind::OPEN,
@@ -132,7 +137,6 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         ));
         (&raw mut (*record).cgroup_id).write(bpf_get_current_cgroup_id());
         (&raw mut (*record).task_started).write(walk::process_started());
-        (&raw mut (*record).positions).write((*socket).position);
         let stand_in = (*socket).flags & socket_flag::STAND_IN != 0;
         // Where a stand-in points is no kernel memory: reading there gives 0, family 0 says it.
         let family: u16 = if stand_in {
@@ -166,7 +170,7 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).role).write((*socket).role);
         let flags = (*socket).flags;
         // What passed while there was no room to announce it is not seen either.
-        let passed = (*socket).position[0] | (*socket).position[1] != 0;
+        let passed = (*positions)[0] | (*positions)[1] != 0;
         let mid = if flags & socket_flag::MID_STREAM != 0 || passed {
             flag::MID_STREAM
         } else {
@@ -184,6 +188,7 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) {
         (&raw mut (*record).image).write(walk::image());
         (*socket).flags |= socket_flag::ANNOUNCED;
         submit(record);
+        true
     }
 }
 

@@ -23,6 +23,8 @@ pub fn set(found: Found, opener: u8) {
             if (*state).flags & (socket_flag::UNIX | socket_flag::ANNOUNCED) == socket_flag::UNIX {
                 (*state).flags &= !socket_flag::MID_STREAM;
             }
+            // Of what was accepted, before any thread can use it.
+            socket::locate(state, found.sk);
         }
     }
 }

@@ -1,19 +1,20 @@
 //! The state of a socket: positions, first sight, whether it is hidden.
 
 use core::arch::asm;
-use core::ptr::read_volatile;
+use core::ptr::{self, read_volatile};
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
 use wirespan_events::config::filter;
+use wirespan_events::direction::{RECEIVED, SENT};
 use wirespan_events::{Counter, layer};
 
 use crate::globals::setting;
 use crate::life;
 use crate::maps::{
     FILTER_CGROUPS, FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket,
-    count, socket_flag,
+    VERDICTS, count, socket_flag,
 };
 use crate::walk::{self, Found, tcp};
 
@@ -52,13 +53,20 @@ pub fn of_call(found: Found) -> Option<*mut Socket> {
 /// Begins to follow a socket.
 #[inline(always)]
 pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
+    let socket = add_fresh(found.sk, found.inode, flags);
+    if socket.is_null() { None } else { Some(socket) }
+}
+
+/// A function of its own, as a state takes a third of the stack.
+#[inline(never)]
+fn add_fresh(sk: u64, inode: u64, flags: u32) -> *mut Socket {
     let mut flags = flags;
-    if flags & socket_flag::STAND_IN == 0 && walk::is_unix(found.sk) {
+    if flags & socket_flag::STAND_IN == 0 && walk::is_unix(sk) {
         // Whether bytes have passed before cannot be known of those whose beginning was not seen.
         flags |= socket_flag::UNIX | socket_flag::POSITIONS | socket_flag::MID_STREAM;
     }
     let fresh = Socket {
-        inode: found.inode,
+        inode,
         position: [0; 2],
         lost: [0; 2],
         plaintext: [0; 2],
@@ -80,11 +88,33 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
         more: setting!(unknown_more_bytes),
         reserved: 0,
     };
-    if SOCKETS.insert(found.sk, &fresh, BPF_ANY.into()).is_err() {
-        count(Counter::SocketsFull, 1);
-        return None;
+    if SOCKETS.insert(sk, &fresh, BPF_NOEXIST.into()).is_err() {
+        // Another thread may have been quicker, with its first call on the same socket.
+        if let Some(socket) = SOCKETS.get_ptr_mut(sk)
+            // SAFETY: as in `of`.
+            && unsafe { (*socket).inode } == inode
+        {
+            return socket;
+        }
+        if SOCKETS.insert(sk, &fresh, BPF_ANY.into()).is_err() {
+            count(Counter::SocketsFull, 1);
+            return ptr::null_mut();
+        }
     }
-    SOCKETS.get_ptr_mut(found.sk)
+    SOCKETS.get_ptr_mut(sk).unwrap_or(ptr::null_mut())
+}
+
+/// Follows a socket no longer; `inode` is whose end was seen. Another one may lie at its address by now,
+/// which somebody else has begun to follow.
+#[inline(always)]
+pub fn remove(sk: u64, inode: u64) {
+    if let Some(now) = SOCKETS.get_ptr(sk)
+        // SAFETY: a value of the map of sockets.
+        && unsafe { read_volatile(&raw const (*now).inode) } == inode
+    {
+        let _ = SOCKETS.remove(sk);
+        let _ = VERDICTS.remove(sk);
+    }
 }
 
 /// A call begins that moves this direction. How many others have ended and begun before it: when
@@ -169,19 +199,51 @@ pub unsafe fn locate(socket: *mut Socket, sk: u64) {
         {
             return;
         }
+        locate_established(socket, sk);
+    }
+}
+
+/// The same where it is known that the handshake has set them.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn locate_established(socket: *mut Socket, sk: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
         let written = walk::bytes_written(sk);
         let read = walk::bytes_read(sk);
-        (*socket).position = [written, read];
-        (*socket).origin = [
+        let origin = [
             walk::sequence(sk, 0).wrapping_sub(written as u32),
             walk::sequence(sk, 1).wrapping_sub(read as u32),
         ];
+        let flags = read_volatile(&raw const (*socket).flags);
+        if flags & socket_flag::POSITIONS != 0 {
+            // Another thread has made its first call meanwhile, and moves bytes already.
+            return;
+        }
+        (*socket).position = [written, read];
+        (*socket).origin = origin;
         let passed = if written | read == 0 {
             0
         } else {
             socket_flag::MID_STREAM
         };
-        (*socket).flags |= socket_flag::POSITIONS | passed;
+        (*socket).flags = flags | socket_flag::POSITIONS | passed;
+    }
+}
+
+/// Whether no call is under way, in either direction.
+///
+/// # Safety
+/// `socket` is a value of [`SOCKETS`].
+#[inline(always)]
+pub unsafe fn is_at_rest(socket: *mut Socket) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let (sends_left, sends) = calls(socket, SENT);
+        let (receives_left, receives) = calls(socket, RECEIVED);
+        sends_left == sends && receives_left == receives
     }
 }
 

@@ -19,7 +19,7 @@ use crate::maps::{
 };
 use crate::thread::{self, stage};
 use crate::walk::Found;
-use crate::{binding, hand_over, life, output, report, socket};
+use crate::{binding, hand_over, life, opening, output, socket};
 
 /// The "direction" of a handshake, of which there is no plaintext.
 pub const TLS_HANDSHAKE: u8 = 2;
@@ -384,7 +384,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             (*state).plaintext[1]
         };
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
-            report::open(state, found.sk, tgid, passed.entry);
+            opening::tell(state, found.sk, tgid, passed.entry);
         }
         if (*state).flags & socket_flag::ANNOUNCED != 0 {
             binding::secure(state, found.sk, passed.tls, passed.entry, passed.mid);

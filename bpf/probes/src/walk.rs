@@ -254,9 +254,15 @@ pub fn bytes_written(sk: u64) -> u64 {
 /// Bytes that were taken from the socket so far.
 #[inline(always)]
 pub fn bytes_read(sk: u64) -> u64 {
-    let next: u32 = kernel(sk + offset!(tcp_rcv_nxt));
+    let mut next: u32 = kernel(sk + offset!(tcp_rcv_nxt));
     // A FIN counts as received.
-    let received: u64 = kernel(sk + offset!(tcp_bytes_received));
+    let mut received: u64 = kernel(sk + offset!(tcp_bytes_received));
+    // Both move at once where a segment arrives, which may be now.
+    let again: u32 = kernel(sk + offset!(tcp_rcv_nxt));
+    if again != next {
+        next = again;
+        received = kernel(sk + offset!(tcp_bytes_received));
+    }
     received.wrapping_sub(u64::from(next.wrapping_sub(sequence(sk, 1))))
 }
 
