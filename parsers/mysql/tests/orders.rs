@@ -5,8 +5,8 @@ mod messages;
 
 use messages::*;
 use wirespan_parser_mysql::Mysql;
-use wirespan_sdk::Cause;
 use wirespan_sdk::testkit::{Random, SeenSpan, check_cuts, disorder, orders, replay};
+use wirespan_sdk::{Cause, Side};
 
 /// Conversations in some order.
 const ROUNDS: usize = 1_000;
@@ -74,6 +74,23 @@ fn the_beginning_of_a_file_comes_before_what_the_server_goes_on_with() {
         .client(query("load data local infile 'a' into table t"))
         .client([6, 0, 0, 0])
         .server([packet(1, b"\xfba"), packet(b'4', b"no answer")].concat())
+        .close(Cause::Finished);
+    let whole = check_cuts::<Mysql>(&order, 400, 40);
+    assert_eq!(whole.spans.len(), 1);
+}
+
+/// An answer to half a command is held, and what was lost of it waits behind: it is known as soon as the
+/// answer is not held any more, and before what the client goes on with.
+#[test]
+fn a_loss_that_waits_is_known_before_what_comes_next() {
+    let execute = packet(0, &[&[0x17, 1, 0, 0, 0][..], &[0; 60]].concat());
+    let (half, rest) = execute.split_at(9);
+    let order = started(0)
+        .client(half)
+        .server(&packet(1, &ok(3, 2))[..5])
+        .gap(Side::Server, 4)
+        .gap_unknown(Side::Client)
+        .client(rest)
         .close(Cause::Finished);
     let whole = check_cuts::<Mysql>(&order, 400, 40);
     assert_eq!(whole.spans.len(), 1);

@@ -492,11 +492,14 @@ impl Batch {
         let mut stuck = true;
         self.take_up(slot, conn, side);
         loop {
-            if self.show(slot, conn, side) {
+            let progress = self.show(slot, conn, side);
+            // What is not held any more need not have been consumed.
+            if self.take_up(slot, conn, side) {
                 stuck = false;
-                if self.take_up(slot, conn, side) {
-                    continue;
-                }
+                continue;
+            }
+            if progress {
+                stuck = false;
                 let other = stream_of(&mut slot.streams, side.other());
                 if !other.held || other.unconsumed() == 0 {
                     continue;
