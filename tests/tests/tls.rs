@@ -53,3 +53,8 @@ fn a_thousand_aiohttp_connections_in_one_thread_have_each_their_own_peer() -> Re
 fn nodes_https_is_exact_at_both_ends() -> Result<()> {
     a_crowd(Kind::Node, 200, 3)
 }
+
+#[test]
+fn rustls_on_threads_of_tokio_is_exact_at_both_ends() -> Result<()> {
+    a_crowd(Kind::Rustls, 40, 12)
+}

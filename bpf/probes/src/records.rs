@@ -7,7 +7,8 @@
 //! record has to prove itself:
 //!
 //! - One that is opened lies behind its own header in memory, with the header's length. What came out of
-//!   it lies in the same place, and the function has returned that very address with a length.
+//!   it lies in the same place, behind the nonce if there is one, and the function has returned that very
+//!   address with a length.
 //! - One that was sealed is as much longer than its plaintext as one of the ciphers makes it.
 //!
 //! A process in which a record could not be proven is not observed from there on. There are no return
@@ -66,7 +67,8 @@ const MAX_PLAINTEXT: u64 = 1 << 14;
 /// What sealing adds: a tag; in TLS 1.3 the content type, in 1.2 with AES-GCM a nonce.
 const TAG: u64 = 16;
 const TAG_AND_TYPE: u64 = TAG + 1;
-const TAG_AND_NONCE: u64 = TAG + 8;
+const TAG_AND_NONCE: u64 = TAG + NONCE;
+const NONCE: u64 = 8;
 /// Below this nothing is mapped.
 const LOWEST: u64 = 1 << 16;
 /// Bytes by which what was received is known again.

@@ -1,6 +1,8 @@
-//! Many HTTP clients in one thread and their server in another process's one thread. TLS is over memory
-//! BIOs: the ciphertext goes between the TLS library and the sockets by way of the program.
+//! Many HTTP clients in one process and their server in another. Those of scripts have one thread each, and
+//! their TLS is over memory BIOs: the ciphertext goes between the TLS library and the sockets by way of the
+//! program. Those of rustls have several, and a connection goes from one to the other.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,15 +25,19 @@ pub enum Kind {
     /// libuv with its part of the work in a ring shared with the kernel (io_uring): files, and what
     /// is polled.
     NodeOfUring,
+    /// tokio, with rustls and aws-lc-rs: over TLS.
+    Rustls,
 }
 
 impl Kind {
-    const fn script(self) -> (&'static str, &'static str) {
+    /// Name and text, of what is a script.
+    const fn script(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Aiohttp => ("crowd.py", include_str!("crowd.py")),
+            Self::Aiohttp => Some(("crowd.py", include_str!("crowd.py"))),
             Self::Node | Self::PlainNode | Self::NodeOfUring => {
-                ("crowd.js", include_str!("crowd.js"))
+                Some(("crowd.js", include_str!("crowd.js")))
             }
+            Self::Rustls => None,
         }
     }
 
@@ -39,7 +45,14 @@ impl Kind {
         match self {
             Self::Aiohttp => tools::python(),
             Self::Node | Self::PlainNode | Self::NodeOfUring => tools::node(),
+            Self::Rustls => tools::beside("rustls-fixture"),
         }
+    }
+
+    /// Those that come first.
+    fn arguments(self, folder: &TempDir) -> Vec<OsString> {
+        let script = self.script().map(|(name, _)| folder.path().join(name));
+        script.into_iter().map(OsString::from).collect()
     }
 
     /// `service.name` of both ends.
@@ -48,17 +61,18 @@ impl Kind {
         match self {
             Self::Aiohttp => "python3",
             Self::Node | Self::PlainNode | Self::NodeOfUring => "node",
+            Self::Rustls => "rustls-fixture",
         }
     }
 
     const fn tls(self) -> bool {
-        matches!(self, Self::Aiohttp | Self::Node)
+        matches!(self, Self::Aiohttp | Self::Node | Self::Rustls)
     }
 
     const fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::NodeOfUring => &[("UV_USE_IO_URING", "1")],
-            Self::Aiohttp | Self::Node | Self::PlainNode => &[],
+            Self::Aiohttp | Self::Node | Self::PlainNode | Self::Rustls => &[],
         }
     }
 }
@@ -81,17 +95,18 @@ impl Crowd {
         let folder = tempfile::Builder::new()
             .prefix("wirespan-crowd-")
             .tempdir()?;
-        let (name, text) = kind.script();
-        let script = folder.path().join(name);
-        std::fs::write(&script, text)?;
+        if let Some((name, text)) = kind.script() {
+            std::fs::write(folder.path().join(name), text)?;
+        }
         let port = tools::free_port()?;
         let certificate = kind
             .tls()
             .then(|| Certificate::make(folder.path()))
             .transpose()?;
-        let mut arguments = vec![script, "serve".into(), port.to_string().into()];
+        let mut arguments = kind.arguments(&folder);
+        arguments.extend(["serve".into(), port.to_string().into()]);
         if let Some(made) = &certificate {
-            arguments.extend([made.certificate.clone(), made.key.clone()]);
+            arguments.extend([made.certificate.clone().into(), made.key.clone().into()]);
         }
         let mut process = Running::start(
             folder.path(),
@@ -132,13 +147,13 @@ impl Crowd {
     /// # Errors
     /// When the clients fail.
     pub fn ask(&self, clients: usize, requests: usize) -> Result<Vec<Exchange>> {
-        let mut arguments = vec![
-            self.folder.path().join(self.kind.script().0).into(),
+        let mut arguments = self.kind.arguments(&self.folder);
+        arguments.extend([
             "ask".into(),
             self.port.to_string().into(),
             clients.to_string().into(),
             requests.to_string().into(),
-        ];
+        ]);
         if let Some(made) = &self.certificate {
             arguments.push(made.certificate.clone().into());
         }

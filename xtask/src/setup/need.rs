@@ -50,7 +50,7 @@ impl Need {
 pub(crate) const NEEDS: &[Need] = &[
     Need {
         name: "a C compiler and linker",
-        why: "links every program, compiles the C parts of ring and zstd",
+        why: "links every program, compiles the C parts of ring and zstd, and of what tests watch",
         packages: &["gcc", "libc6-dev"],
         purposes: &[Purpose::Build],
         check: Check::Program("cc"),

@@ -8,7 +8,7 @@ use crate::terminal::Terminal;
 use crate::workspace::Workspace;
 
 /// Directories of `tests/`.
-const FIXTURES: [&str; 1] = ["tonic"];
+const FIXTURES: [&str; 2] = ["tonic", "rustls"];
 
 /// Builds them beside the agent, where the tests look for them.
 pub(super) fn build(workspace: &Workspace, terminal: &Terminal) -> Result<()> {

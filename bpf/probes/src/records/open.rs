@@ -7,8 +7,8 @@ use aya_ebpf::programs::ProbeContext;
 use wirespan_events::{Counter, flag};
 
 use super::{
-    APPLICATION_DATA, COMPARED, LOWEST, MAX_PLAINTEXT, TAG, TAG_AND_NONCE, TAG_AND_TYPE, TLS_1_3,
-    enter, flags_of, kind, kind_of, leave, state,
+    APPLICATION_DATA, COMPARED, LOWEST, MAX_PLAINTEXT, NONCE, TAG, TAG_AND_NONCE, TAG_AND_TYPE,
+    TLS_1_3, enter, flags_of, kind, kind_of, leave, state,
 };
 use crate::copy::user;
 use crate::maps::{
@@ -153,7 +153,8 @@ unsafe fn received_by(address: u64, length: u64, thread: u64) -> Found {
     }
 }
 
-/// Which content type was opened, 0 when that is not proven; its length is left in the call.
+/// Which content type was opened, 0 when that is not proven; where it lies and its length are left in the
+/// call. With AES-GCM in TLS 1.2 ring moves it to the front, aws-lc leaves it behind the nonce.
 #[inline(never)]
 unsafe fn prove_opened(call: *mut RecordCall) -> u32 {
     // SAFETY: a value of the map of calls, which is this thread's own.
@@ -163,12 +164,14 @@ unsafe fn prove_opened(call: *mut RecordCall) -> u32 {
         let Some([one, two, three, four, five]) = user::<[u64; 5]>((*call).result) else {
             return 0;
         };
-        let (bytes, kind) = if one == address {
-            (two, three)
-        } else if two == address {
-            (three, four)
-        } else if three == address {
-            (four, five)
+        let behind_nonce = address.wrapping_add(NONCE);
+        let is_it = |one: u64| one == address || one == behind_nonce;
+        let (begin, bytes, kind) = if is_it(one) {
+            (one, two, three)
+        } else if is_it(two) {
+            (two, three, four)
+        } else if is_it(three) {
+            (three, four, five)
         } else {
             return 0;
         };
@@ -181,13 +184,13 @@ unsafe fn prove_opened(call: *mut RecordCall) -> u32 {
         }
         let on_wire = content.wrapping_add(ON_WIRE);
         let proof: Option<u8> = if version == TLS_1_3 {
-            if added < TAG_AND_TYPE {
+            if added < TAG_AND_TYPE || begin != address {
                 return 0;
             }
             // Where it could not be opened there are zeros.
             user(address.wrapping_add(bytes))
         } else {
-            if added != TAG && added != TAG_AND_NONCE {
+            if added != TAG_AND_NONCE && (added != TAG || begin != address) {
                 return 0;
             }
             user(address.wrapping_sub(RECORD_HEADER))
@@ -195,6 +198,7 @@ unsafe fn prove_opened(call: *mut RecordCall) -> u32 {
         if proof != Some(on_wire) {
             return 0;
         }
+        (*call).sealed = begin;
         (*call).bytes = bytes;
         content.into()
     }
