@@ -124,10 +124,7 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
             }
             None => test(rest),
             Some((stream, _)) if !continues(&header, stream) => Test::No,
-            Some((_, begin))
-                if header.has(END_HEADERS)
-                    && end.saturating_sub(begin) <= SEEK_BLOCK_BYTES.saturating_mul(2) =>
-            {
+            Some((_, begin)) if is_decoded(&header, end, begin) => {
                 match continued(bytes.get(begin..).unwrap_or_default()) {
                     Block::No => Test::No,
                     Block::Wait => Test::Wait,
@@ -151,7 +148,17 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
             return Chain::Certain { start, end };
         }
         if weight >= ENOUGH {
-            let end = at.saturating_add(HEADER_BYTES);
+            // Of some frames the header says enough. Of the others no less is needed than was looked at,
+            // or which place is certain first would depend on how much is here.
+            let by_header = match block {
+                None => header.kind == Kind::Data,
+                Some((_, begin)) => !is_decoded(&header, end, begin),
+            };
+            let end = if by_header {
+                at.saturating_add(HEADER_BYTES)
+            } else {
+                end
+            };
             return Chain::Certain { start, end };
         }
         weight = weight.saturating_add(if weak { 1 } else { 2 });
@@ -166,6 +173,11 @@ fn chain(side: Side, limit: u32, bytes: &[u8]) -> Chain {
         }
         at = end;
     }
+}
+
+/// Whether the frame ends a header block that is short enough to be decoded.
+fn is_decoded(header: &Header, end: usize, begin: usize) -> bool {
+    header.has(END_HEADERS) && end.saturating_sub(begin) <= SEEK_BLOCK_BYTES.saturating_mul(2)
 }
 
 /// A header block over several frames.
