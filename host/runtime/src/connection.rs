@@ -135,6 +135,8 @@ pub(crate) struct Connection {
     /// It has ended. Handed over when everything else was: a parser that held a side back sees it
     /// again first.
     pub(crate) closing: Option<Control>,
+    /// The header of a load balancer was stepped over: there is one at most.
+    pub(crate) proxied: bool,
     /// A parser has consumed some of it: what is retained is not its beginning.
     pub(crate) consumed: bool,
     /// Calls since the last event from outside.
@@ -175,6 +177,7 @@ impl Connection {
             earliest: info.opened,
             latest: info.opened,
             closing: None,
+            proxied: false,
             consumed: false,
             rounds: 0,
             accounted: 0,

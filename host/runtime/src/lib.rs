@@ -24,6 +24,7 @@ mod output;
 mod parsers;
 mod pattern;
 mod pool;
+mod proxy;
 mod recognise;
 mod recover;
 mod requests;

@@ -16,6 +16,7 @@ use crate::ledger::Fate;
 use crate::limits::Limits;
 use crate::parsers::Origin;
 use crate::pattern::{self, Match};
+use crate::proxy;
 use crate::side::{Content, Side};
 use crate::tls;
 use crate::worker::{Worker, connection_mut};
@@ -52,12 +53,16 @@ impl Worker {
             connection
                 .side(connection.client.opposite())
                 .prefix(limits.recognise_bytes, &mut prefixes.server);
-            if !due(
-                connection,
-                prefixes.client.len(),
-                prefixes.server.len(),
-                limits,
-            ) {
+            match self.step_over_proxy(slot) {
+                proxy::Header::Whole(_) => continue,
+                proxy::Header::Begun => return,
+                proxy::Header::None => {}
+            }
+            let (client, server) = (self.prefixes.client.len(), self.prefixes.server.len());
+            let Some(connection) = connection_mut(&mut self.slots, slot) else {
+                return;
+            };
+            if !due(connection, client, server, &self.limits) {
                 if connection.closed() {
                     self.leave(slot, false);
                 }
@@ -74,6 +79,43 @@ impl Worker {
             if !self.next_beginning(slot) {
                 return self.leave(slot, true);
             }
+        }
+    }
+
+    /// What a load balancer says before the client does is none of the client's protocol: recognition
+    /// begins behind it. Whoever sends it opened the connection, which may not be known.
+    fn step_over_proxy(&mut self, slot: u32) -> proxy::Header {
+        let all = self.parsers.all();
+        let Some(connection) = connection_mut(&mut self.slots, slot) else {
+            return proxy::Header::None;
+        };
+        if connection.proxied || connection.mid_stream || connection.consumed || connection.tls {
+            return proxy::Header::None;
+        }
+        let (client, server) = (connection.client, connection.client.opposite());
+        let (direction, header) = match proxy::read(&self.prefixes.client) {
+            proxy::Header::None if !connection.sides_certain => {
+                (server, proxy::read(&self.prefixes.server))
+            }
+            header => (client, header),
+        };
+        match header {
+            // What follows lost bytes need not be a beginning.
+            _ if connection.side(direction).begins_with_gap() => proxy::Header::None,
+            proxy::Header::Whole(len) => {
+                connection.proxied = true;
+                connection.client = direction;
+                let side = connection.side_mut(direction);
+                let end = side.floor.saturating_add(len as u64);
+                side.skip_silently(end, &mut self.ledger);
+                let search = &mut connection.search;
+                (search.candidates, search.attempts, search.tried) = (all & !search.refused, 0, 0);
+                self.account(slot);
+                header
+            }
+            // The rest of it never comes.
+            proxy::Header::Begun if connection.closed() => proxy::Header::None,
+            _ => header,
         }
     }
 

@@ -5,8 +5,9 @@
 use std::sync::LazyLock;
 
 use anyhow::Result;
-use wirespan_road::{Finding, Recogniser, Road, Setting, recognition};
-use wirespan_traffic::{Conversation, Protocol, Random};
+use wirespan_capture::Role;
+use wirespan_road::{Capture, Finding, Recogniser, Road, Setting, Told, recognition};
+use wirespan_traffic::{Conversation, Protocol, Random, Speaker};
 
 static ROAD: LazyLock<Road> = LazyLock::new(|| Road::new().expect("the parsers load"));
 
@@ -113,5 +114,82 @@ fn the_rest_after_an_upgrade_or_a_tunnel_is_recognised_anew() -> Result<()> {
     let found = recogniser.present(&conversation, Setting::default())?;
     assert_eq!(found.taken, ["http"]);
     assert!(found.unknown, "what nobody knows is counted and left");
+    Ok(())
+}
+
+/// Addresses of version 1 and 2 of the PROXY protocol, as a load balancer sends them.
+const ANNOUNCED: [&[u8]; 2] = [
+    b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x07\xdc\x04\x01\xbb",
+];
+
+/// The conversation behind a header in two pieces. Every other one comes with what the client says.
+fn announced(conversation: &Conversation, header: &[u8], cut: usize) -> Conversation {
+    let mut announced = Conversation::empty(conversation.protocol);
+    let (before, behind) = header.split_at(cut);
+    announced.client(before);
+    let mut turns = conversation.turns.iter().cloned().peekable();
+    match turns.next_if(|turn| cut.is_multiple_of(2) && turn.speaker == Speaker::Client) {
+        Some(first) => announced.client([behind, &first.bytes].concat()),
+        None => announced.client(behind),
+    }
+    announced.turns.extend(turns);
+    announced
+}
+
+/// What load balancers put in front says nothing of what follows, however it is cut.
+#[test]
+fn what_a_load_balancer_announces_is_stepped_over() -> Result<()> {
+    let mut recogniser = Recogniser::new(&ROAD);
+    let mut random = Random::new(7);
+    for protocol in Protocol::ALL {
+        let conversation = Conversation::generate(protocol, &mut random);
+        let plain = recogniser.present(&conversation, Setting::default())?;
+        for header in ANNOUNCED {
+            for cut in 0..=header.len() {
+                let role = [None, Some(Role::Client), Some(Role::Server)][cut % 3];
+                let setting = Setting {
+                    role,
+                    ..Setting::default()
+                };
+                let found = recogniser.present(&announced(&conversation, header, cut), setting)?;
+                let shown = header.escape_ascii();
+                assert_eq!(found, plain, "{protocol:?} behind {shown} cut at {cut}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn spans_behind_what_a_load_balancer_announces_are_the_same() -> Result<()> {
+    let said = |conversation: &Conversation| -> Result<Vec<String>> {
+        let spans = ROAD.spans(&Capture::of(std::slice::from_ref(conversation)))?;
+        let one = |told: &Told| {
+            let span = &told.span;
+            let values: Vec<_> = span
+                .attributes
+                .iter()
+                .map(|a| (&a.field.name, &a.value))
+                .collect();
+            format!("{} {:?} {values:?}", span.name, span.flags)
+        };
+        // Their order is that of their ids, which tell where they stood.
+        let mut said: Vec<_> = spans.iter().map(one).collect();
+        said.sort();
+        Ok(said)
+    };
+    let mut random = Random::new(7);
+    for protocol in Protocol::PARSED {
+        let conversation = Conversation::generate(protocol, &mut random);
+        let plain = said(&conversation)?;
+        assert!(!plain.is_empty(), "{protocol:?}");
+        for header in ANNOUNCED {
+            for cut in [0, 5, header.len()] {
+                let found = said(&announced(&conversation, header, cut))?;
+                assert_eq!(found, plain, "{protocol:?} cut at {cut}");
+            }
+        }
+    }
     Ok(())
 }
