@@ -53,46 +53,52 @@ pub fn of_call(found: Found) -> Option<*mut Socket> {
 /// Begins to follow a socket.
 #[inline(always)]
 pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
+    let mut flags = flags;
+    if flags & socket_flag::STAND_IN == 0 && walk::is_unix(found.sk) {
+        // Whether bytes have passed before cannot be known of those whose beginning was not seen.
+        flags |= socket_flag::UNIX | socket_flag::POSITIONS | socket_flag::MID_STREAM;
+    }
     let socket = add_fresh(found.sk, found.inode, flags);
     if socket.is_null() { None } else { Some(socket) }
 }
 
-/// A function of its own, as a state takes a third of the stack.
+/// A function of its own, as a state takes a third of the stack. What it calls takes of what its callers
+/// have left, so it must not call `memset`: the compiler does not know this zero.
 #[inline(never)]
 fn add_fresh(sk: u64, inode: u64, flags: u32) -> *mut Socket {
-    let mut flags = flags;
-    if flags & socket_flag::STAND_IN == 0 && walk::is_unix(sk) {
-        // Whether bytes have passed before cannot be known of those whose beginning was not seen.
-        flags |= socket_flag::UNIX | socket_flag::POSITIONS | socket_flag::MID_STREAM;
-    }
+    // SAFETY: a helper without arguments.
+    let born = unsafe { bpf_ktime_get_ns() };
+    let none: u64;
+    // SAFETY: sets a register.
+    unsafe { asm!("{0} = 0", out(reg) none, options(nomem, nostack)) };
     let fresh = Socket {
         inode,
-        position: [0; 2],
-        lost: [0; 2],
-        plaintext: [0; 2],
-        unwanted_at: [0; 2],
-        unwanted: [0; 2],
-        // SAFETY: a helper without arguments.
-        born: unsafe { bpf_ktime_get_ns() },
-        origin: [0; 2],
-        entered: [0; 2],
-        left: [0; 2],
+        position: [none; 2],
+        lost: [none; 2],
+        plaintext: [none; 2],
+        unwanted_at: [none; 2],
+        unwanted: [none; 2],
+        born,
+        origin: [none as u32; 2],
+        entered: [none; 2],
+        left: [none; 2],
         budget: [setting!(unknown_bytes); 2],
-        turns: 0,
+        turns: none as u32,
         flags,
-        last_direction: 0,
-        role: 0,
-        unprobed: [0; 2],
-        returned: 0,
-        writing: 0,
+        last_direction: none as u8,
+        role: none as u8,
+        unprobed: [none as u8; 2],
+        returned: none as u32,
+        writing: none,
         more: setting!(unknown_more_bytes),
-        reserved: 0,
+        reserved: none as u32,
     };
     if SOCKETS.insert(sk, &fresh, BPF_NOEXIST.into()).is_err() {
         // Another thread may have been quicker, with its first call on the same socket.
+        // Not `inode`, which would take eight bytes of the stack more than callers have left.
         if let Some(socket) = SOCKETS.get_ptr_mut(sk)
-            // SAFETY: as in `of`.
-            && unsafe { (*socket).inode } == inode
+            // SAFETY: as in `of`; a reference is valid.
+            && unsafe { (*socket).inode == read_volatile(&raw const fresh.inode) }
         {
             return socket;
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::TracePoint;
@@ -431,8 +432,10 @@ fn attach(
         .iter()
         .filter(|set| !(at_functions && set.is_of_system_calls()))
     {
+        let started = Instant::now();
         let left_out = match attach_set(ebpf, tracefs, set) {
             Ok(attached) => {
+                tracing::debug!(set = set.name, took = ?started.elapsed(), "probe set attached");
                 links.take_over(attached);
                 None
             }
