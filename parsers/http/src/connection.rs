@@ -23,7 +23,7 @@ pub(crate) struct Lane {
     pub(crate) turn: u64,
     /// Up to where the lane was shown, and when the last of that passed.
     pub(crate) seen: u64,
-    seen_time: u64,
+    pub(crate) seen_time: u64,
     /// How often a message was looked for where none was.
     pub(crate) failed_starts: u8,
     /// Where the message being read began.

@@ -128,7 +128,8 @@ impl Http {
             return self.give_up("bytes lost among pipelined requests", cx);
         }
         self.resolve_doubted(cx);
-        let answered = self.server.time;
+        // What waits there to become a message is none: its place was before this request.
+        let answered = self.server.time.max(self.server.seen_time);
         if self.server.state == State::Seek
             && self
                 .queue

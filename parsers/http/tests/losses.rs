@@ -546,6 +546,25 @@ fn a_response_that_is_lost_before_the_client_goes_on_was_to_an_unseen_request() 
     );
 }
 
+/// A response of which only the first byte came: what the client sends next shows that nothing follows it,
+/// in however many pieces that comes.
+#[test]
+fn the_beginning_of_a_response_is_over_when_the_client_goes_on() {
+    let joined = Flags::MID_STREAM;
+    let found = spans(
+        Conversation::mid_stream()
+            .server("rest of a body")
+            .client("GET /a HTTP/1.1\r\n\r\n")
+            .server("H")
+            .client("GET /b HTTP/1.1\r\n\r\n")
+            .server(OK),
+    );
+    assert_eq!(
+        brief(&found),
+        [(Some("/a"), None, joined), (Some("/b"), Some(200), joined)]
+    );
+}
+
 /// Nobody waits for ever to be told of the last exchange of a connection that stays open.
 #[test]
 fn what_nothing_follows_is_told_after_a_minute() {
