@@ -125,6 +125,9 @@ impl Parser for Http2 {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, cx: &mut Context<'_>) {
+        if self.timer != 0 && gap.time >= self.timer {
+            self.report_overdue(gap.time, cx);
+        }
         self.lost(side, gap, cx);
     }
 

@@ -92,6 +92,8 @@ pub struct Http {
     pub(crate) awaits_interim: bool,
     /// A whole message was read.
     pub(crate) confirmed: bool,
+    /// The server spoke another protocol before the first request.
+    pub(crate) greeted: bool,
     /// A response that came before any request for it: status, position and times of what is held.
     pub(crate) early: Option<Box<Exchange>>,
     /// An exchange that is over, the first since requests may have passed unseen: what comes next shows
@@ -182,6 +184,7 @@ impl Parser for Http {
             behind_loss: None,
             awaits_interim: false,
             confirmed: false,
+            greeted: false,
             early: None,
             doubted: None,
             unasked: false,

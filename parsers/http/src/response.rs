@@ -30,6 +30,9 @@ impl Http {
     }
 
     fn response_start(&mut self, input: &Input<'_>, at: &mut u64, cx: &mut Context<'_>) -> Step {
+        if self.greeted && !self.confirmed && self.queue.is_empty() {
+            return self.greeting(input, at, cx);
+        }
         let mut bytes = input.from(*at);
         if self.server.state == State::Start {
             bytes = past_empty_lines(bytes, at);
@@ -113,6 +116,7 @@ impl Http {
         if input.end() > HEAD_BYTES {
             return self.give_up("no responses where they should be", cx);
         }
+        self.greeted = true;
         *at = input.end();
         Step::More
     }
@@ -292,6 +296,7 @@ impl Http {
             // The client sent a request since: the response had no body if the next begins here.
             match status_line(input.from(*at)) {
                 Parsed::Line(..) => {
+                    self.report_overdue(input.time_at(*at), cx);
                     // Nor is its length known then.
                     self.server.state = State::Start;
                     return match self.finish_response(cx) {

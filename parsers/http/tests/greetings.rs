@@ -57,6 +57,17 @@ fn what_a_server_says_before_the_request_answers_none() {
     }
 }
 
+/// Where it is cut does not matter: no part of it is a response.
+#[test]
+fn a_response_within_what_a_server_says_first_answers_none() {
+    let conversation = Conversation::new()
+        .server("220 ready\r\n")
+        .server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        .client(REQUEST)
+        .server("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(outcomes(&run(conversation)), [(Some(400), Flags::empty())]);
+}
+
 #[test]
 fn a_greeting_without_end_is_given_up() {
     let long = Conversation::new()
