@@ -24,15 +24,16 @@ use aya_ebpf::programs::ProbeContext;
 use wirespan_events::config::filter;
 use wirespan_events::{Counter, direction::SENT, flag};
 
+use crate::call::state_of;
 use crate::copy::user;
 use crate::globals::{is_watched, offset, setting};
 use crate::maps::{
-    FILTER_TGIDS, GO_CONNECTIONS, GO_IN_FLIGHT, GO_WATCHED, GoCall, GoConnection, GoKey, SOCKETS,
-    Socket, count, socket_flag,
+    Call, FILTER_TGIDS, GO_CONNECTIONS, GO_IN_FLIGHT, GO_RETURNED, GO_WATCHED, GoCall,
+    GoConnection, GoKey, SOCKETS, Socket, count, pieces, socket_flag,
 };
 use crate::tls::{self, NEXT, Plaintext};
 use crate::walk::{Found, kernel};
-use crate::{binding, life, output, report, socket};
+use crate::{binding, hand_over, life, output, report, socket, thread};
 
 /// Members of `runtime.g`: the stack's bounds come first.
 const STACK_HIGH: u64 = 8;
@@ -51,6 +52,8 @@ mod call {
     pub const SENT: u32 = 4;
     /// Hands were shaken within it.
     pub const SHOOK: u32 = 8;
+    /// It has returned, and what it has passed is where the thread has its calls.
+    pub const REPORTED: u32 = 16;
 }
 
 /// What is told when the last write that has sent has returned: it is added to [`Socket::writing`].
@@ -209,25 +212,32 @@ pub fn go_handshake(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// A return instruction of any of them.
-#[uprobe]
-pub fn go_return(ctx: ProbeContext) -> u32 {
-    let thread = bpf_get_current_pid_tgid();
-    // SAFETY: the context of a probe on user space is its registers.
-    let (result, goroutine_here, stack) = unsafe {
-        let registers = ctx.regs;
-        ((*registers).rax, (*registers).r14, (*registers).rsp)
-    };
+/// The call that the goroutine of a thread is in, and by what it is known.
+#[inline(always)]
+fn call_of(ctx: &ProbeContext, thread: u64) -> Option<(GoKey, *mut GoCall)> {
     let key = GoKey {
-        goroutine: goroutine_here,
+        // SAFETY: the context of a probe on user space is its registers.
+        goroutine: unsafe { (*ctx.regs).r14 },
         process: process(thread),
     };
-    let Some(calls) = GO_IN_FLIGHT.get(0) else {
+    let entered = GO_IN_FLIGHT.get(0)?.get_ptr_mut(&key)?;
+    Some((key, entered))
+}
+
+/// A return instruction of any of them.
+///
+/// What is to be reported is only found here; [`go_returned`] does the rest. In one program all that can be
+/// found would be multiplied by all that reporting can come to, and kernels before 5.15 take a minute to
+/// verify that.
+#[uprobe]
+#[inline(always)]
+pub fn go_return(ctx: ProbeContext) -> u32 {
+    let thread = bpf_get_current_pid_tgid();
+    let Some((key, entered)) = call_of(&ctx, thread) else {
         return 0;
     };
-    let Some(entered) = calls.get_ptr_mut(&key) else {
-        return 0;
-    };
+    // SAFETY: the context of a probe on user space is its registers.
+    let (result, stack) = unsafe { ((*ctx.regs).rax, (*ctx.regs).rsp) };
     let high: u64 = user(key.goroutine.wrapping_add(STACK_HIGH)).unwrap_or(0);
     let height = high.wrapping_sub(stack);
     // SAFETY: a value of the map; its goroutine is here.
@@ -239,12 +249,69 @@ pub fn go_return(ctx: ProbeContext) -> u32 {
             return 0;
         }
         leave(entered, &key, high, result, thread);
+        GO_RETURNED.tail_call(&ctx, 0);
+        // There is no such program: what has passed is a gap, and nothing is certain after it.
+        if let Some(cursor) = reported(entered, thread) {
+            hand_over::give_up(cursor);
+        }
+        if let Some(socket) = socket_of_write(entered) {
+            life::cut_off(socket, (*entered).sk);
+        }
     }
-    let _ = calls.remove(&key);
+    remove(&key);
     0
 }
 
-/// A function returns `result`; `high` is the upper end of its goroutine's stack.
+/// Reports what [`go_return`] has found, and ends the call.
+#[uprobe]
+#[inline(always)]
+pub fn go_returned(ctx: ProbeContext) -> u32 {
+    let thread = bpf_get_current_pid_tgid();
+    let Some((key, entered)) = call_of(&ctx, thread) else {
+        return 0;
+    };
+    // SAFETY: values of maps; the call's goroutine is here.
+    unsafe {
+        if let Some(cursor) = reported(entered, thread) {
+            if let Some(socket) = state_of(cursor)
+                && let Some(ring) = report::ring()
+                && hand_over::go_on::<{ pieces::USER }>(cursor, socket, ring)
+            {
+                GO_RETURNED.tail_call(&ctx, 0);
+            }
+            hand_over::give_up(cursor);
+        }
+        if (*entered).flags & call::SENT != 0
+            && let Some(socket) = socket_of_write(entered)
+        {
+            returned(socket, (*entered).sk);
+        }
+    }
+    remove(&key);
+    0
+}
+
+/// Where a call has left what it has passed.
+#[inline(always)]
+unsafe fn reported(entered: *mut GoCall, thread: u64) -> Option<*mut Call> {
+    // SAFETY: values of maps; the call's goroutine is here.
+    unsafe {
+        if (*entered).flags & call::REPORTED == 0 {
+            return None;
+        }
+        Some(&raw mut (*thread::known(thread)?).call)
+    }
+}
+
+#[inline(always)]
+fn remove(key: &GoKey) {
+    if let Some(calls) = GO_IN_FLIGHT.get(0) {
+        let _ = calls.remove(key);
+    }
+}
+
+/// A function returns `result`; `high` is the upper end of its goroutine's stack. What it has passed is left
+/// for [`go_returned`] to report.
 #[inline(always)]
 unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, thread: u64) {
     // SAFETY: `entered` is a value of the map of calls, its goroutine is here; the others are values of
@@ -259,14 +326,18 @@ unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, threa
                 result
             };
         let has_sent = flags & call::SENT != 0;
-        let known = get((*entered).conn, (*entered).beneath, key.process);
+        // Not an option: of the parts of one that is none the compiler may read what was never written,
+        // which kernels before 5.15 refuse.
+        let known = get((*entered).conn, (*entered).beneath, key.process).unwrap_or(GoConnection {
+            sk: 0,
+            inode: 0,
+            beneath: 0,
+            flags: 0,
+        });
         let (sk, socket) = if has_sent {
             ((*entered).sk, socket_of_write(entered))
         } else {
-            match &known {
-                Some(known) => (known.sk, socket_of(known)),
-                None => (0, None),
-            }
+            (known.sk, socket_of(&known))
         };
         let Some(socket) = socket else {
             if bytes != 0 {
@@ -284,49 +355,50 @@ unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, threa
             missed((*entered).conn, (*entered).beneath, key.process);
             return;
         }
-        if bytes != 0 {
-            let passed = Plaintext {
-                tls: (*entered).conn,
-                buffer: if flags & call::ON_STACK != 0 {
-                    high.wrapping_sub((*entered).buffer)
-                } else {
-                    (*entered).buffer
-                },
-                held: 0,
-                rest: 0,
-                rests: 0,
-                half: false,
-                bytes,
-                entry: (*entered).entry,
-                sent: kind == kind::WRITE,
-                mid: known.as_ref().map_or(0, mid),
-                position: if has_sent { place } else { NEXT },
-            };
-            let found = Found {
-                sk,
-                inode: (*socket).inode,
-            };
-            // A thread that returns from a function of its program is in no system call.
-            tls::deliver(found, socket, &passed, thread);
-            if let Some(known) = known
-                && known.flags & state::MISSED != 0
-                && (*socket).flags & socket_flag::SECURED != 0
-            {
-                // It has been said that something is missing before this.
-                let whole = GoConnection {
-                    flags: known.flags & !state::MISSED,
-                    ..known
-                };
-                set((*entered).conn, key.process, &whole);
-            }
-        }
         if has_sent {
             let end = place.wrapping_add((*entered).length);
             if bytes < (*entered).length && (*socket).plaintext[0] == end {
                 // It has failed, and no other one will succeed.
                 (*socket).plaintext[0] = place.wrapping_add(bytes);
             }
-            returned(socket, sk);
+        }
+        if bytes == 0 {
+            return;
+        }
+        let passed = Plaintext {
+            tls: (*entered).conn,
+            buffer: if flags & call::ON_STACK != 0 {
+                high.wrapping_sub((*entered).buffer)
+            } else {
+                (*entered).buffer
+            },
+            held: 0,
+            rest: 0,
+            rests: 0,
+            half: false,
+            bytes,
+            entry: (*entered).entry,
+            sent: kind == kind::WRITE,
+            mid: mid(&known),
+            position: if has_sent { place } else { NEXT },
+        };
+        let found = Found {
+            sk,
+            inode: (*socket).inode,
+        };
+        // A thread that returns from a function of its program is in no system call.
+        if let Some(cursor) = tls::prepare(found, socket, &passed, thread)
+            && hand_over::begin::<{ pieces::USER }>(cursor, socket, bytes).is_some()
+        {
+            (*entered).flags |= call::REPORTED;
+        }
+        if known.flags & state::MISSED != 0 && (*socket).flags & socket_flag::SECURED != 0 {
+            // It has been said that something is missing before this.
+            let whole = GoConnection {
+                flags: known.flags & !state::MISSED,
+                ..known
+            };
+            set((*entered).conn, key.process, &whole);
         }
     }
 }

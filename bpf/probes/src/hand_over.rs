@@ -19,22 +19,40 @@ use crate::report;
 pub unsafe fn start<const PIECES: u8>(call: *mut Call, state: *mut Socket, result: u64) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
-        count(Counter::PassedBytes, (*call).left);
-        let Some(ring) = report::ring() else {
+        let Some(ring) = begin::<PIECES>(call, state, result) else {
             return false;
         };
-        if !allow(call, state, ring) {
-            return false;
-        }
-        describe::<PIECES>(call, result);
-        let (entry, exit) = ((*call).entry, (*call).exit);
-        let (direction, layer) = ((*call).direction, (*call).layer);
-        report::passed_over(state, (*call).sk, direction, layer, entry, exit);
         if go_on::<PIECES>(call, state, ring) {
             return true;
         }
         finish(call, state, ring);
         false
+    }
+}
+
+/// What comes before the copying; the ring to copy to, `None` where nothing of this call is to be
+/// reported.
+///
+/// # Safety
+/// As for [`start`].
+#[inline(always)]
+pub unsafe fn begin<const PIECES: u8>(
+    call: *mut Call,
+    state: *mut Socket,
+    result: u64,
+) -> Option<*mut c_void> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        count(Counter::PassedBytes, (*call).left);
+        let ring = report::ring()?;
+        if !allow(call, state, ring) {
+            return None;
+        }
+        describe::<PIECES>(call, result);
+        let (entry, exit) = ((*call).entry, (*call).exit);
+        let (direction, layer) = ((*call).direction, (*call).layer);
+        report::passed_over(state, (*call).sk, direction, layer, entry, exit);
+        Some(ring)
     }
 }
 

@@ -142,6 +142,11 @@ pub type GoConnections = LruHashMap<GoKey, GoConnection, TEMPLATE_GO>;
 #[btf_map]
 pub static GO_IN_FLIGHT: ArrayOfMaps<GoCalls, 1> = ArrayOfMaps::new();
 
+/// The program that goes on where [`go_return`](crate::go::go_return) has found what has returned. It
+/// cannot be in [`MORE`], whose programs are for trace points.
+#[btf_map]
+pub static GO_RETURNED: ProgramArray<1> = ProgramArray::new();
+
 /// Connections of Go's crypto/tls that have been seen, by their address; made at the same time.
 #[btf_map]
 pub static GO_CONNECTIONS: ArrayOfMaps<GoConnections, 1> = ArrayOfMaps::new();

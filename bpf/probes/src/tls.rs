@@ -14,8 +14,8 @@ use wirespan_events::{
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, pieces, shape,
-    socket_flag,
+    Call, FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, pieces,
+    shape, socket_flag,
 };
 use crate::thread::{self, stage};
 use crate::walk::Found;
@@ -372,9 +372,31 @@ pub const NEXT: u64 = u64::MAX;
 pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thread: u64) {
     // SAFETY: as the caller promises.
     unsafe {
+        if let Some(cursor) = prepare(found, state, passed, thread)
+            && hand_over::start::<{ pieces::USER }>(cursor, state, passed.bytes)
+        {
+            hand_over::give_up(cursor);
+        }
+    }
+}
+
+/// Gives plaintext its place, and the host what it has to know before. What says where it lies, for
+/// [`hand_over`] to report it, is in the thread's place for a call; `None` where nothing is to be reported.
+///
+/// # Safety
+/// As for [`deliver`].
+#[inline(always)]
+pub unsafe fn prepare(
+    found: Found,
+    state: *mut Socket,
+    passed: &Plaintext,
+    thread: u64,
+) -> Option<*mut Call> {
+    // SAFETY: as the caller promises.
+    unsafe {
         let (tgid, bytes) = ((thread >> 32) as u32, passed.bytes);
         if (*state).flags & socket_flag::HIDDEN != 0 {
-            return;
+            return None;
         }
         let position = if passed.position != NEXT {
             passed.position
@@ -400,7 +422,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         if (*state).flags & socket_flag::SECURED == 0 {
             count(Counter::PassedBytes, bytes);
             count(Counter::RingFullBytes, bytes);
-            return;
+            return None;
         }
         let in_pieces = passed.rest != 0;
         // The thread is in no system call now, so its place for one is free.
@@ -410,7 +432,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
             } else {
                 (*state).lost[1] = (*state).lost[1].wrapping_add(bytes);
             }
-            return;
+            return None;
         };
         let cursor = &raw mut (*place).call;
         (*cursor).sk = found.sk;
@@ -455,8 +477,6 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
         };
         (*cursor).cause = missing::LIMIT;
         (*cursor).stage = stage::IDLE;
-        if hand_over::start::<{ pieces::USER }>(cursor, state, bytes) {
-            hand_over::give_up(cursor);
-        }
+        Some(cursor)
     }
 }

@@ -11,6 +11,20 @@ const ADDRESS: &str = "127.0.0.1:8080";
 const ANSWER: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nhello, kernel\n";
 
+/// Where the server made by Go listens.
+pub(crate) const GO_ADDRESS: &str = "127.0.0.1:8444";
+
+/// Waits until a server listens.
+pub(crate) fn wait_for(address: &str) -> Result<()> {
+    for _ in 0..500 {
+        if TcpStream::connect(address).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    bail!("nobody listens on {address}")
+}
+
 /// Answers every request until killed.
 pub(crate) fn serve() -> Result<()> {
     let listener = TcpListener::bind(ADDRESS).context("the server cannot listen")?;

@@ -4,6 +4,15 @@
 /// What the agent says when it looks at calls by fentry.
 pub(crate) const BY_FENTRY: &str = "calls seen by fentry";
 
+/// What it says of each probe set that it does without, before and after the name.
+pub(crate) const LEFT_OUT: [&str; 2] = ["warning: probe set ", " is left out: "];
+
+/// Where the program made by Go is.
+pub(crate) const GO: &str = "/https";
+
+/// The case that is about no exchange, but about what the agent says at its start.
+pub(crate) const SETS: &str = "sets";
+
 /// One thing that is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -48,6 +57,12 @@ const fn statement(text: &'static str, system: &'static [(&'static str, &'static
 /// In the order in which they take place.
 pub(crate) const CASES: &[Case] = &[
     Case {
+        name: SETS,
+        title: "probe sets",
+        spans: &[],
+        by_fentry: false,
+    },
+    Case {
         name: "http",
         title: "HTTP",
         spans: &[http("/kernel")],
@@ -57,6 +72,12 @@ pub(crate) const CASES: &[Case] = &[
         name: "tls",
         title: "TLS (OpenSSL)",
         spans: &[http("/tls")],
+        by_fentry: false,
+    },
+    Case {
+        name: "go",
+        title: "TLS (Go)",
+        spans: &[http("/go")],
         by_fentry: false,
     },
     Case {

@@ -1,20 +1,29 @@
-//! The file system of the virtual machine: three programs and the libraries they are linked to.
+//! The file system of the virtual machine: four programs and the libraries they are linked to.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::archive::Archive;
+use super::plan::GO;
 use crate::command;
+use crate::terminal::Terminal;
 use crate::workspace::Workspace;
 
 /// Server and client of the case of TLS.
 const OPENSSL: &str = "/usr/bin/openssl";
 
+/// Compiling net/http for the first time, on a busy machine.
+const GO_LIMIT: Duration = Duration::from_secs(300);
+
 /// Makes the initial file system; the programs must have been built.
-pub(super) fn initrd(workspace: &Workspace) -> Result<PathBuf> {
+pub(super) fn initrd(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf> {
+    let kernels = workspace.target().join("kernels");
+    fs::create_dir_all(&kernels)
+        .with_context(|| format!("{} cannot be made", kernels.display()))?;
     let programs = [
         ("/init", workspace.programs().join("guest")),
         ("/wirespan", workspace.programs().join("wirespan")),
@@ -33,15 +42,41 @@ pub(super) fn initrd(workspace: &Workspace) -> Result<PathBuf> {
         archive.program(place, &read(program)?);
         libraries.extend(libraries_of(program)?);
     }
+    // Linked to nothing, which `ldd` calls an error.
+    let by_go = compiled_by_go(workspace, terminal)?;
+    archive.program(GO, &read(&by_go)?);
     for library in libraries {
         add_directories(&mut archive, &mut directories, &library);
         archive.program(&library.to_string_lossy(), &read(&library)?);
     }
-    let path = workspace.target().join("kernels/initrd");
-    fs::create_dir_all(workspace.target().join("kernels"))?;
+    let path = kernels.join("initrd");
     fs::write(&path, archive.finish())
         .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// Server and client of the case of Go, in one program that is linked to nothing.
+fn compiled_by_go(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf> {
+    let go = command::find("go").context(
+        "`go` is not installed, which makes a program that is watched: run `cargo xtask setup --kernels`",
+    )?;
+    let program = workspace.target().join("kernels").join("https");
+    let mut build = command::command(go);
+    build
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(workspace.root().join("xtask/guest/go/https.go"))
+        .env("GO111MODULE", "off")
+        .env("GOFLAGS", "")
+        .env("CGO_ENABLED", "0")
+        // The tests' own: what the standard library compiles to is there already.
+        .env("GOCACHE", std::env::temp_dir().join("wirespan-go-cache"));
+    let what = "a program made by Go";
+    let finished = command::capture(what, &mut build, Some(GO_LIMIT), terminal)?;
+    if !finished.status.success() {
+        bail!("{what} cannot be compiled: {}", finished.output.trim());
+    }
+    Ok(program)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,8 +1,8 @@
 //! Runs the same cases on other kernels, each booted in a virtual machine.
 //!
 //! The machine is emulated (no KVM needed), its kernel is one of Debian's for clouds, and its whole
-//! file system is the agent, OpenSSL, the libraries they are linked to, and `xtask/guest` as the first
-//! process. What happens there is in `xtask/guest/src/plan.rs`.
+//! file system is the agent, OpenSSL, the libraries they are linked to, a program made by Go, and
+//! `xtask/guest` as the first process. What happens there is in `xtask/guest/src/plan.rs`.
 
 mod archive;
 mod fetch;
@@ -11,6 +11,7 @@ mod page;
 #[path = "../../guest/src/plan.rs"]
 mod plan;
 mod result;
+mod sets;
 
 use std::fs;
 use std::path::Path;
@@ -86,7 +87,7 @@ pub(crate) fn run(
         build::run(workspace, terminal)?;
     }
     terminal.title("kernels");
-    let initrd = guest::initrd(workspace)?;
+    let initrd = guest::initrd(workspace, terminal)?;
     let mut results = Vec::new();
     for kernel in kernels {
         let result = match fetch::image(kernel, workspace, terminal) {
@@ -146,7 +147,7 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
         Ok(image) => image,
         Err(error) => return skipped(format!("{error:#}")),
     };
-    let initrd = guest::initrd(workspace)?;
+    let initrd = guest::initrd(workspace, terminal)?;
     let result = boot(
         oldest,
         &image.path,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::plan::CASES;
 use super::result::KernelResult;
+use super::sets::{self, ACCEPTED};
 use crate::terminal::clock;
 use crate::workspace::Workspace;
 
@@ -17,7 +18,8 @@ const HEAD: &str = "\
 Written by `cargo xtask kernels`, which boots each kernel (Debian's, for clouds) in an emulated
 machine, starts the agent there, and has each case take place once over loopback. A case is right when
 each of its exchanges is one server span and one client span with nothing flagged as missing and there
-is no other span. After SIGTERM and after SIGKILL no program of the agent may be left in the kernel, and
+is no other span. The probe sets are right when each was loaded, or is named below as one that this kernel
+may do without. After SIGTERM and after SIGKILL no program of the agent may be left in the kernel, and
 the programs that it watched go on. Where calls are looked at by fentry (docs/architecture.md), the same
 cases take place once more with trace points. The time is that of the whole machine, from boot to power
 off, without KVM. The oldest kernel is tried by `cargo xtask test` too.
@@ -59,6 +61,28 @@ fn by_trace_points(results: &[KernelResult]) -> String {
     text
 }
 
+/// The probe sets that were left out, and why that is accepted.
+fn without(results: &[KernelResult]) -> String {
+    let mut text = String::new();
+    for result in results {
+        for missing in &result.missing {
+            let verdict = sets::accepted(ACCEPTED, result.version, missing);
+            text.push_str(&format!(
+                "- {} does without the probe set {} ({}): {}\n",
+                result.version,
+                missing.set,
+                missing.why,
+                verdict.unwrap_or("**nobody has said that it may**")
+            ));
+        }
+    }
+    if text.is_empty() {
+        "\nNo probe set was left out on any of them.\n".to_owned()
+    } else {
+        format!("\nProbe sets that were left out:\n\n{text}")
+    }
+}
+
 /// Writes the page; returns where it is.
 pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<PathBuf> {
     let mut text = HEAD.to_owned();
@@ -83,6 +107,7 @@ pub(super) fn write(results: &[KernelResult], workspace: &Workspace) -> Result<P
     for result in results {
         writeln!(text, "- {}: {}", result.release, result.attached)?;
     }
+    text.push_str(&without(results));
     for result in results.iter().filter(|result| !result.is_good()) {
         writeln!(text, "\nOn {}: {}", result.release, result.verdict())?;
         for case in CASES {

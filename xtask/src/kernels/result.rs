@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fetch::Kernel;
-use super::plan::{BY_FENTRY, CASES, Case, Wanted};
+use super::plan::{BY_FENTRY, CASES, Case, SETS, Wanted};
+use super::sets::{self, Missing};
 use crate::terminal::clock;
 
 /// How one kernel did.
@@ -17,6 +18,8 @@ pub(super) struct KernelResult {
     pub(super) took: Duration,
     /// The agent's line on what it attached.
     pub(super) attached: String,
+    /// The probe sets that it did without.
+    pub(super) missing: Vec<Missing>,
     /// What `wirespan doctor` found wanting.
     pub(super) lacks: Vec<String>,
     /// The machine lived to the end of the test, whatever came of it.
@@ -48,6 +51,7 @@ impl KernelResult {
             release: release.to_owned(),
             took: Duration::ZERO,
             attached,
+            missing: sets::missing(&agent_log),
             lacks: lacks(&section(console, "doctor").unwrap_or_default()),
             is_through,
             problem: None,
@@ -65,9 +69,17 @@ impl KernelResult {
             let by_fentry = result.attached.contains(BY_FENTRY);
             let told = result.judge(console, "", "case", by_fentry, CASES);
             result.problems = told;
+            if let Some(problem) = sets::problem(kernel.version, &result.missing) {
+                result.problems.insert(SETS, problem);
+            }
             if by_fentry {
                 let repeated = CASES.iter().filter(|case| case.name != "kill");
-                let told = result.judge(console, "again ", "again", false, repeated);
+                let mut told = result.judge(console, "again ", "again", false, repeated);
+                let missing = sets::missing(&section(console, "again log").unwrap_or_default());
+                if let Some(problem) = sets::problem(kernel.version, &missing) {
+                    told.insert(SETS, problem);
+                }
+                result.missing.extend(missing);
                 result.again = Some(told);
             }
         }
@@ -81,6 +93,7 @@ impl KernelResult {
             release: kernel.version.to_owned(),
             took: Duration::ZERO,
             attached: String::new(),
+            missing: Vec::new(),
             lacks: Vec::new(),
             is_through: false,
             problem: Some(format!("{error:#}")),
@@ -286,7 +299,8 @@ mod tests {
     #[test]
     fn exactly_one_right_span_at_either_end_is_good() {
         let (client, server) = (span("CLIENT", "/kernel"), span("SERVER", "/kernel"));
-        let wanted = &CASES[0].spans[0];
+        let http = CASES.iter().find(|case| case.name == "http").unwrap();
+        let wanted = &http.spans[0];
         let check = |lines: &str| check(&spans(lines).unwrap(), wanted);
         assert_eq!(check(&format!("{client}\n{server}\n")), None);
         for bad in [

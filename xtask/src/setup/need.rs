@@ -201,7 +201,7 @@ pub(crate) const NEEDS: &[Need] = &[
         name: "Go",
         why: "programs with a TLS library of their own, on stacks that move",
         packages: &["golang-go"],
-        purposes: &[Purpose::Test],
+        purposes: &[Purpose::Test, Purpose::Kernels],
         check: Check::Works("go", &["version"]),
     },
     Need {

@@ -22,8 +22,8 @@ use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::{ABSENT, Offsets};
 use super::probes::{
-    Attachment, FUNCTION_SET, GO_PROGRAMS, GO_SET, MORE_SET, QUESTION_SET, RUSTLS_PROGRAMS,
-    RUSTLS_SET, SETS, Set, TLS_PROGRAMS, TLS_SET,
+    Attachment, FUNCTION_SET, GO_GOES_ON, GO_PROGRAMS, GO_SET, MORE_SET, QUESTION_SET,
+    RUSTLS_PROGRAMS, RUSTLS_SET, SETS, Set, TLS_PROGRAMS, TLS_SET,
 };
 use super::question::Question;
 use super::reconcile::Sockets;
@@ -75,7 +75,17 @@ pub(super) fn reason(error: &dyn Error) -> String {
         let _ = write!(text, ": {error}");
         cause = error.source();
     }
-    text
+    without_steps(&text)
+}
+
+/// Where the verifier refuses a program its whole way through it follows; what it dislikes comes last.
+fn without_steps(text: &str) -> String {
+    let Some((before, log)) = text.split_once("Verifier output: ") else {
+        return text.to_owned();
+    };
+    let mut lines = log.lines().filter(|line| !line.starts_with("processed "));
+    let last = lines.rfind(|line| !line.trim().is_empty());
+    format!("{before}{}", last.unwrap_or_default())
 }
 
 fn refused(what: &str, error: &dyn Error) -> CaptureError {
@@ -603,16 +613,27 @@ fn uprobe_code(config: &LiveConfig, ebpf: &Ebpf) -> Option<Code> {
 /// there are any.
 fn load_tls(uprobes: &mut Uprobes, code: Option<&Code>, report: &mut LiveReport) -> bool {
     let mut any = false;
-    for (set, programs, without) in [
-        (TLS_SET, TLS_PROGRAMS, "the plaintext of TLS libraries"),
-        (GO_SET, GO_PROGRAMS, "the plaintext of programs made by Go"),
+    for (set, programs, goes_on, without) in [
+        (
+            TLS_SET,
+            TLS_PROGRAMS,
+            None,
+            "the plaintext of TLS libraries",
+        ),
+        (
+            GO_SET,
+            GO_PROGRAMS,
+            Some(GO_GOES_ON),
+            "the plaintext of programs made by Go",
+        ),
         (
             RUSTLS_SET,
             RUSTLS_PROGRAMS,
+            None,
             "the plaintext of programs with rustls",
         ),
     ] {
-        let left_out = uprobes.load(code, programs).err();
+        let left_out = uprobes.load(code, programs, goes_on).err();
         if let Some(why) = &left_out {
             tracing::warn!(set, why, "probe set left out");
         }
@@ -629,6 +650,17 @@ fn load_tls(uprobes: &mut Uprobes, code: Option<&Code>, report: &mut LiveReport)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_the_verifier_says_only_the_end_is_told() {
+        let told = "the syscall returned EACCES. Verifier output: 0: (85) call pc+2\n\
+            invalid read from stack R10 off=-144 size=8\n\
+            processed 3069 insns (limit 1000000) max_states_per_insn 5\n";
+        let short = "the syscall returned EACCES. invalid read from stack R10 off=-144 size=8";
+        assert_eq!(without_steps(told), short);
+        assert_eq!(without_steps("EACCES"), "EACCES");
+        assert_eq!(without_steps("no. Verifier output: "), "no. ");
+    }
 
     #[test]
     fn rings_stay_within_their_budget_on_few_and_on_many_cpus() {

@@ -214,7 +214,27 @@ pub(super) const TLS_PROGRAMS: &[&str] = &[
 pub(super) const GO_SET: &str = "go";
 
 /// Its programs.
-pub(super) const GO_PROGRAMS: &[&str] = &["go_return", "go_read", "go_write", "go_handshake"];
+pub(super) const GO_PROGRAMS: &[&str] = &[
+    "go_return",
+    "go_returned",
+    "go_read",
+    "go_write",
+    "go_handshake",
+];
+
+/// Which of them another goes on with.
+pub(super) const GO_GOES_ON: GoesOn = GoesOn {
+    program: "go_returned",
+    array: "GO_RETURNED",
+};
+
+/// A program that is attached to nothing: others go on with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GoesOn {
+    pub(super) program: &'static str,
+    /// Where they look for it.
+    pub(super) array: &'static str,
+}
 
 /// The set of probes on rustls.
 pub(super) const RUSTLS_SET: &str = "rustls";

@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use aya::Ebpf;
+use aya::maps::{Map, MapData};
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 
@@ -20,6 +21,7 @@ use super::code::Code;
 use super::library::{TlsFunction, TlsLibrary};
 use super::links::Links;
 use super::load::reason;
+use super::probes::GoesOn;
 
 /// By what programs are kept at their places in user space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(super) struct Uprobes {
     ebpf: Ebpf,
     /// Those for links; the others are attached by perf events.
     linked: HashMap<&'static str, OwnedFd>,
+    /// Arrays of programs that those go on with: the kernel empties one that nobody holds.
+    arrays: Vec<OwnedFd>,
     means: UprobeMeans,
 }
 
@@ -64,6 +68,7 @@ impl Uprobes {
         Self {
             ebpf,
             linked: HashMap::new(),
+            arrays: Vec::new(),
             means: UprobeMeans::None,
         }
     }
@@ -73,19 +78,17 @@ impl Uprobes {
         self.means
     }
 
-    /// Loads programs: for links, where there is code for them.
+    /// Loads programs: for links, where there is code for them. `goes_on`: the one among them that another
+    /// goes on with.
     pub(super) fn load(
         &mut self,
         code: Option<&Code>,
         names: &[&'static str],
+        goes_on: Option<GoesOn>,
     ) -> Result<(), String> {
         if let Some(code) = code {
-            let loaded = names
-                .iter()
-                .map(|&name| Ok((name, code.load(name, ProgramKind::LinkedProbe, None)?)));
-            match loaded.collect::<Result<Vec<_>, String>>() {
-                Ok(programs) => {
-                    self.linked.extend(programs);
+            match self.load_linked(code, names, goes_on) {
+                Ok(()) => {
                     if self.means == UprobeMeans::None {
                         self.means = UprobeMeans::Links;
                     }
@@ -99,7 +102,46 @@ impl Uprobes {
                 .load()
                 .map_err(|error| reason(&error))?;
         }
+        if let Some(goes_on) = goes_on {
+            let program = program(&mut self.ebpf, goes_on.program)?.fd();
+            let program = program.and_then(|program| Ok(program.try_clone()?));
+            let program = program.map_err(|error| reason(&error))?;
+            let array = array(&self.ebpf, goes_on.array)?.fd().as_fd();
+            bpf::set_program(array, 0, program.as_fd()).map_err(|error| reason(&error))?;
+        }
         self.means = UprobeMeans::PerfEvents;
+        Ok(())
+    }
+
+    /// Loads programs for links. Those that go on with one another have an array of their own: the kernel
+    /// lets no other programs share one, such as the same for perf events.
+    fn load_linked(
+        &mut self,
+        code: &Code,
+        names: &[&'static str],
+        goes_on: Option<GoesOn>,
+    ) -> Result<(), String> {
+        let mut own = None;
+        let mut swap = None;
+        if let Some(goes_on) = goes_on {
+            let made =
+                bpf::create_table(bpf::MAP_PROGRAMS, 4, 4, 1).map_err(|error| reason(&error))?;
+            let named = array(&self.ebpf, goes_on.array)?.fd().as_fd();
+            swap = Some((named.as_raw_fd(), made.as_raw_fd()));
+            own = Some((goes_on.program, made));
+        }
+        let mut programs = HashMap::new();
+        for &name in names {
+            programs.insert(name, code.load(name, ProgramKind::LinkedProbe, swap)?);
+        }
+        if let Some((name, array)) = own {
+            let program = programs
+                .get(name)
+                .ok_or_else(|| format!("{name} is not among the programs"))?;
+            bpf::set_program(array.as_fd(), 0, program.as_fd()).map_err(|error| reason(&error))?;
+            self.arrays.push(array);
+        }
+        self.linked.extend(programs);
         Ok(())
     }
 
@@ -150,6 +192,14 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String>
         .ok_or_else(|| format!("the kernel side has no program {name}"))?
         .try_into()
         .map_err(|error: aya::programs::ProgramError| reason(&error))
+}
+
+/// An array of programs that others go on with.
+fn array<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a MapData, String> {
+    match ebpf.map(name) {
+        Some(Map::ProgramArray(array)) => Ok(array),
+        _ => Err(format!("the kernel side has no array of programs {name}")),
+    }
 }
 
 /// The programs for a function: at its entry, and at its return.

@@ -12,6 +12,7 @@ use uring::Taker;
 pub(crate) fn run(name: &str) -> Result<()> {
     match name {
         "tls" => tls::run(),
+        "go" => tls::go(),
         "mysql" => database::mysql(),
         "postgres" => database::postgres(),
         "vectors" => http::vectors(),

@@ -1,13 +1,14 @@
-//! HTTP over TLS between OpenSSL's own programs, which are linked to its library.
+//! HTTP over TLS: between OpenSSL's own programs, which are linked to its library, and between programs made
+//! by Go, which have one of their own.
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use crate::exchange::wait_for;
+use crate::plan::GO;
 
 const OPENSSL: &str = "/usr/bin/openssl";
 const ADDRESS: &str = "127.0.0.1:8443";
@@ -51,7 +52,7 @@ pub(super) fn run() -> Result<()> {
         "-quiet",
     ])
     .spawn()?;
-    let asked = wait_for_server().and_then(|()| ask());
+    let asked = wait_for(ADDRESS).and_then(|()| ask());
     server.kill()?;
     server.wait()?;
     asked
@@ -77,14 +78,16 @@ fn ask() -> Result<()> {
     Ok(())
 }
 
-fn wait_for_server() -> Result<()> {
-    for _ in 0..500 {
-        if TcpStream::connect(ADDRESS).is_ok() {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    bail!("nobody listens on {ADDRESS}")
+/// The server runs already.
+pub(super) fn go() -> Result<()> {
+    let client = Command::new(GO).arg("fetch").output()?;
+    ensure!(
+        client.status.success(),
+        "the client ended with {}: {}",
+        client.status,
+        said(&client)
+    );
+    Ok(())
 }
 
 fn openssl(arguments: &[&str]) -> Command {
