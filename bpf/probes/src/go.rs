@@ -15,30 +15,30 @@
 //! that connection, sends TLS records. Handshakes are watched for that alone. There are no
 //! stand-ins: plaintext of a connection without a socket is left out and counted.
 
+mod calls;
+mod connection;
+mod leave;
+
 use core::ptr::read_volatile;
 
-use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns};
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 use wirespan_events::config::filter;
-use wirespan_events::{Counter, direction::SENT, flag};
+use wirespan_events::{Counter, direction::SENT};
 
-use crate::call::state_of;
+use self::connection::{ambiguous, beneath, get, mid, missed, set, socket_of, state};
 use crate::copy::user;
 use crate::globals::{is_watched, offset, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, GO_CONNECTIONS, GO_IN_FLIGHT, GO_RETURNED, GO_WATCHED, GoCall,
-    GoConnection, GoKey, SOCKETS, Socket, count, pieces, socket_flag,
+    FILTER_TGIDS, GO_IN_FLIGHT, GO_WATCHED, GoCall, GoConnection, GoKey, SOCKETS, Socket, count,
+    socket_flag,
 };
-use crate::tls::{self, NEXT, Plaintext};
 use crate::walk::{Found, kernel};
-use crate::{binding, hand_over, life, output, report, socket, thread};
+use crate::{binding, life, output, report, socket};
 
 /// Members of `runtime.g`: the stack's bounds come first.
 const STACK_HIGH: u64 = 8;
-/// `crypto/tls.Conn` begins with the connection beneath, an interface: its type, and its value.
-const BENEATH: u64 = 8;
 /// Where a thread has its goroutine, below the address in FS.
 const THREAD_GOROUTINE: u64 = 8;
 
@@ -72,14 +72,6 @@ mod kind {
     pub const READ: u32 = 0;
     pub const WRITE: u32 = 1;
     pub const HANDSHAKE: u32 = 2;
-}
-
-/// Bits of [`GoConnection::flags`].
-mod state {
-    /// Plaintext has passed that was not reported.
-    pub const MISSED: u64 = 1;
-    /// It is not certain what it belongs to, ever.
-    pub const AMBIGUOUS: u64 = 2;
 }
 
 /// A process, told from the one that it was before an `exec`.
@@ -130,10 +122,10 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         return;
     };
     let height = high.wrapping_sub(stack);
-    let Some(calls) = GO_IN_FLIGHT.get(0) else {
+    if GO_IN_FLIGHT.get(0).is_none() {
         return;
-    };
-    if let Some(outer) = calls.get_ptr_mut(&key) {
+    }
+    if let Some(outer) = calls::find(&key) {
         // SAFETY: a value of the map; its goroutine is here.
         unsafe {
             let outer_conn = (*outer).conn;
@@ -188,7 +180,7 @@ fn enter(ctx: &ProbeContext, kind: u32) {
         kind,
         flags,
     };
-    if calls.insert(&key, &entered, BPF_ANY.into()).is_err() {
+    if !calls::insert(&key, &entered) {
         count(Counter::InFlightFull, 1);
         missed(conn, entered.beneath, key.process);
     }
@@ -210,212 +202,6 @@ pub fn go_write(ctx: ProbeContext) -> u32 {
 pub fn go_handshake(ctx: ProbeContext) -> u32 {
     enter(&ctx, kind::HANDSHAKE);
     0
-}
-
-/// The call that the goroutine of a thread is in, and by what it is known.
-#[inline(always)]
-fn call_of(ctx: &ProbeContext, thread: u64) -> Option<(GoKey, *mut GoCall)> {
-    let key = GoKey {
-        // SAFETY: the context of a probe on user space is its registers.
-        goroutine: unsafe { (*ctx.regs).r14 },
-        process: process(thread),
-    };
-    let entered = GO_IN_FLIGHT.get(0)?.get_ptr_mut(&key)?;
-    Some((key, entered))
-}
-
-/// A return instruction of any of them.
-///
-/// What is to be reported is only found here; [`go_returned`] does the rest. In one program all that can be
-/// found would be multiplied by all that reporting can come to, and kernels before 5.15 take a minute to
-/// verify that.
-#[uprobe]
-#[inline(always)]
-pub fn go_return(ctx: ProbeContext) -> u32 {
-    let thread = bpf_get_current_pid_tgid();
-    let Some((key, entered)) = call_of(&ctx, thread) else {
-        return 0;
-    };
-    // SAFETY: the context of a probe on user space is its registers.
-    let (result, stack) = unsafe { ((*ctx.regs).rax, (*ctx.regs).rsp) };
-    let high: u64 = user(key.goroutine.wrapping_add(STACK_HIGH)).unwrap_or(0);
-    let height = high.wrapping_sub(stack);
-    // SAFETY: a value of the map; its goroutine is here.
-    unsafe {
-        if height != (*entered).height {
-            if height == (*entered).inner {
-                (*entered).inner = 0;
-            }
-            return 0;
-        }
-        leave(entered, &key, high, result, thread);
-        GO_RETURNED.tail_call(&ctx, 0);
-        // There is no such program: what has passed is a gap, and nothing is certain after it.
-        if let Some(cursor) = reported(entered, thread) {
-            hand_over::give_up(cursor);
-        }
-        if let Some(socket) = socket_of_write(entered) {
-            life::cut_off(socket, (*entered).sk);
-        }
-    }
-    remove(&key);
-    0
-}
-
-/// Reports what [`go_return`] has found, and ends the call.
-#[uprobe]
-#[inline(always)]
-pub fn go_returned(ctx: ProbeContext) -> u32 {
-    let thread = bpf_get_current_pid_tgid();
-    let Some((key, entered)) = call_of(&ctx, thread) else {
-        return 0;
-    };
-    // SAFETY: values of maps; the call's goroutine is here.
-    unsafe {
-        if let Some(cursor) = reported(entered, thread) {
-            if let Some(socket) = state_of(cursor)
-                && let Some(ring) = report::ring()
-                && hand_over::go_on::<{ pieces::USER }>(cursor, socket, ring)
-            {
-                GO_RETURNED.tail_call(&ctx, 0);
-            }
-            hand_over::give_up(cursor);
-        }
-        if (*entered).flags & call::SENT != 0
-            && let Some(socket) = socket_of_write(entered)
-        {
-            returned(socket, (*entered).sk);
-        }
-    }
-    remove(&key);
-    0
-}
-
-/// Where a call has left what it has passed.
-#[inline(always)]
-unsafe fn reported(entered: *mut GoCall, thread: u64) -> Option<*mut Call> {
-    // SAFETY: values of maps; the call's goroutine is here.
-    unsafe {
-        if (*entered).flags & call::REPORTED == 0 {
-            return None;
-        }
-        Some(&raw mut (*thread::known(thread)?).call)
-    }
-}
-
-#[inline(always)]
-fn remove(key: &GoKey) {
-    if let Some(calls) = GO_IN_FLIGHT.get(0) {
-        let _ = calls.remove(key);
-    }
-}
-
-/// A function returns `result`; `high` is the upper end of its goroutine's stack. What it has passed is left
-/// for [`go_returned`] to report.
-#[inline(always)]
-unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, thread: u64) {
-    // SAFETY: `entered` is a value of the map of calls, its goroutine is here; the others are values of
-    // the maps of connections and sockets.
-    unsafe {
-        let (kind, flags) = ((*entered).kind, (*entered).flags);
-        // Never more than was asked for.
-        let bytes =
-            if kind == kind::HANDSHAKE || result.cast_signed() <= 0 || result > (*entered).length {
-                0
-            } else {
-                result
-            };
-        let has_sent = flags & call::SENT != 0;
-        // Not an option: of the parts of one that is none the compiler may read what was never written,
-        // which kernels before 5.15 refuse.
-        let known = get((*entered).conn, (*entered).beneath, key.process).unwrap_or(GoConnection {
-            sk: 0,
-            inode: 0,
-            beneath: 0,
-            flags: 0,
-        });
-        let (sk, socket) = if has_sent {
-            ((*entered).sk, socket_of_write(entered))
-        } else {
-            (known.sk, socket_of(&known))
-        };
-        let Some(socket) = socket else {
-            if bytes != 0 {
-                count(Counter::TlsUnbound, 1);
-                missed((*entered).conn, (*entered).beneath, key.process);
-            }
-            return;
-        };
-        if kind != kind::WRITE || flags & call::SHOOK != 0 {
-            (*socket).returned = (*socket).position[1] as u32;
-        }
-        let place = (*entered).position;
-        if kind == kind::WRITE && bytes != 0 && !has_sent && writes(socket) != 0 {
-            // It was not seen to send, so nothing tells whether it did before or after another one.
-            missed((*entered).conn, (*entered).beneath, key.process);
-            return;
-        }
-        if has_sent {
-            let end = place.wrapping_add((*entered).length);
-            if bytes < (*entered).length && (*socket).plaintext[0] == end {
-                // It has failed, and no other one will succeed.
-                (*socket).plaintext[0] = place.wrapping_add(bytes);
-            }
-        }
-        if bytes == 0 {
-            return;
-        }
-        let passed = Plaintext {
-            tls: (*entered).conn,
-            buffer: if flags & call::ON_STACK != 0 {
-                high.wrapping_sub((*entered).buffer)
-            } else {
-                (*entered).buffer
-            },
-            held: 0,
-            rest: 0,
-            rests: 0,
-            half: false,
-            bytes,
-            entry: (*entered).entry,
-            sent: kind == kind::WRITE,
-            mid: mid(&known),
-            position: if has_sent { place } else { NEXT },
-        };
-        let found = Found {
-            sk,
-            inode: (*socket).inode,
-        };
-        // A thread that returns from a function of its program is in no system call.
-        if let Some(cursor) = tls::prepare(found, socket, &passed, thread)
-            && hand_over::begin::<{ pieces::USER }>(cursor, socket, bytes).is_some()
-        {
-            (*entered).flags |= call::REPORTED;
-        }
-        if known.flags & state::MISSED != 0 && (*socket).flags & socket_flag::SECURED != 0 {
-            // It has been said that something is missing before this.
-            let whole = GoConnection {
-                flags: known.flags & !state::MISSED,
-                ..known
-            };
-            set((*entered).conn, key.process, &whole);
-        }
-    }
-}
-
-/// The socket of a connection, if it is still there.
-#[inline(always)]
-fn socket_of(known: &GoConnection) -> Option<*mut Socket> {
-    if known.flags & state::AMBIGUOUS != 0 {
-        return None;
-    }
-    let socket = SOCKETS.get_ptr_mut(known.sk)?;
-    // SAFETY: a value of the map of sockets.
-    if unsafe { (*socket).inode } == known.inode {
-        Some(socket)
-    } else {
-        None
-    }
 }
 
 /// The socket that a write has sent on, if it is still there, as it was then.
@@ -519,10 +305,7 @@ pub fn entered(now: u64) -> u64 {
         goroutine: goroutine(),
         process: process(bpf_get_current_pid_tgid()),
     };
-    let Some(calls) = GO_IN_FLIGHT.get(0) else {
-        return now;
-    };
-    match calls.get_ptr(&key) {
+    match calls::find(&key) {
         // SAFETY: a value of the map; its goroutine is here.
         Some(entered) if unsafe { (*entered).entry } < now => unsafe { (*entered).entry },
         _ => now,
@@ -557,10 +340,7 @@ pub unsafe fn bind(sk: u64, socket: *mut Socket, address: u64) -> u64 {
             goroutine: goroutine(),
             process: process(thread),
         };
-        let Some(calls) = GO_IN_FLIGHT.get(0) else {
-            return 0;
-        };
-        let Some(entered) = calls.get_ptr_mut(&key) else {
+        let Some(entered) = calls::find(&key) else {
             return 0;
         };
         if (*entered).flags & call::BINDABLE == 0 {
@@ -631,83 +411,4 @@ unsafe fn takes_place(entered: *mut GoCall, sk: u64, socket: *mut Socket, addres
         (*socket).plaintext[0] = place.wrapping_add((*entered).length);
         socket::increase(&raw mut (*socket).writing, 1);
     }
-}
-
-#[inline(always)]
-fn mid(known: &GoConnection) -> u8 {
-    if known.flags & state::MISSED != 0 {
-        flag::MID_STREAM
-    } else {
-        0
-    }
-}
-
-/// What is beneath a connection: another one at the same address has something else there.
-#[inline(always)]
-fn beneath(conn: u64) -> u64 {
-    user(conn.wrapping_add(BENEATH)).unwrap_or(0)
-}
-
-/// What is known of a connection.
-#[inline(always)]
-fn get(conn: u64, beneath: u64, process: u64) -> Option<GoConnection> {
-    let key = GoKey {
-        goroutine: conn,
-        process,
-    };
-    let known = GO_CONNECTIONS.get(0)?.get_ptr(&key)?;
-    // SAFETY: a value of the map.
-    let known = unsafe { *known };
-    if known.beneath == beneath {
-        Some(known)
-    } else {
-        None
-    }
-}
-
-#[inline(always)]
-fn set(conn: u64, process: u64, to: &GoConnection) {
-    let key = GoKey {
-        goroutine: conn,
-        process,
-    };
-    if let Some(connections) = GO_CONNECTIONS.get(0)
-        && connections.insert(&key, to, BPF_ANY.into()).is_err()
-    {
-        count(Counter::TlsFull, 1);
-    }
-}
-
-/// From here on nothing of this connection is reported, as it is not certain what it belongs to. What
-/// was its socket is to be cut off.
-#[inline(always)]
-fn ambiguous(conn: u64, beneath: u64, process: u64) {
-    let unknown = GoConnection {
-        sk: 0,
-        inode: 0,
-        beneath,
-        flags: state::AMBIGUOUS,
-    };
-    set(conn, process, &unknown);
-}
-
-/// Plaintext has passed, or will, that is not reported.
-#[inline(always)]
-fn missed(conn: u64, beneath: u64, process: u64) {
-    let mut known = get(conn, beneath, process).unwrap_or(GoConnection {
-        sk: 0,
-        inode: 0,
-        beneath,
-        flags: 0,
-    });
-    if let Some(socket) = socket_of(&known)
-        // SAFETY: a value of the map of sockets.
-        && unsafe { (*socket).flags } & socket_flag::SECURED != 0
-    {
-        // What follows would seem to follow what came before.
-        // SAFETY: as above.
-        unsafe { life::cut_off(socket, known.sk) };
-    }
-    known.flags |= state::MISSED;
-    set(conn, process, &known);
 }

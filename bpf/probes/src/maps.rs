@@ -134,15 +134,22 @@ pub static RECEIVED_LAST: LruHashMap<u64, Received, RECORDS_IN_FLIGHT> = LruHash
 #[btf_map]
 pub static GO_WATCHED: Array<u32, 1> = Array::new();
 
-pub type GoCalls = HashMap<GoKey, GoCall, TEMPLATE_GO>;
-pub type GoConnections = LruHashMap<GoKey, GoConnection, TEMPLATE_GO>;
+/// [`GoCall`] as its map has it. Kernels from 5.15 to 6.2 let a map take the place of a template only where
+/// both have structures for values, by their type information, or neither does; what the host makes has
+/// none.
+pub type GoCallWords = [u64; size_of::<GoCall>() / 8];
+/// The same of [`GoConnection`].
+pub type GoConnectionWords = [u64; size_of::<GoConnection>() / 8];
+
+pub type GoCalls = HashMap<GoKey, GoCallWords, TEMPLATE_GO>;
+pub type GoConnections = LruHashMap<GoKey, GoConnectionWords, TEMPLATE_GO>;
 
 /// Calls of Go's crypto/tls, by goroutine. The map is made when the first program made by Go is
 /// probed: a node without one need not have the memory.
 #[btf_map]
 pub static GO_IN_FLIGHT: ArrayOfMaps<GoCalls, 1> = ArrayOfMaps::new();
 
-/// The program that goes on where [`go_return`](crate::go::go_return) has found what has returned. It
+/// The program that goes on where `go_return` has found what has returned. It
 /// cannot be in [`MORE`], whose programs are for trace points.
 #[btf_map]
 pub static GO_RETURNED: ProgramArray<1> = ProgramArray::new();

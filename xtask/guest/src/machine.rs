@@ -30,7 +30,7 @@ const AGAIN_SETTINGS: &str = "/again.toml";
 const OURS: [&str; 4] = [SETS, "http", "stop", "kill"];
 
 /// The emulated CPU takes its time to verify the probes and to compile the parsers.
-const START_LIMIT: Duration = Duration::from_secs(180);
+const START_LIMIT: Duration = Duration::from_secs(300);
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Kernel rings are drained every few milliseconds; a batch waits a tenth of a second at most.
