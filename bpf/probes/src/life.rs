@@ -209,6 +209,7 @@ pub unsafe fn forget(state: *mut Socket, sk: u64) {
             let lost = (*state).lost[0] | (*state).lost[1] != 0;
             let reason = if flags & socket_flag::SECURED != 0 && lost
                 || flags & socket_flag::GO != 0 && go::is_lacking(state, received)
+                || is_half_unseen(state)
             {
                 close::UNOBSERVED
             } else if flags & socket_flag::RESET != 0 {
@@ -223,6 +224,18 @@ pub unsafe fn forget(state: *mut Socket, sk: u64) {
             report::close(state, sk, [sent, received], reason, now);
         }
         socket::remove(sk, inode);
+    }
+}
+
+/// Whether a direction has moved, and never by a call: too seldom, since the host was told of the
+/// connection, for it to be given up before its end.
+#[inline(always)]
+unsafe fn is_half_unseen(state: *mut Socket) -> bool {
+    // SAFETY: as in `forget`.
+    unsafe {
+        let flags = (*state).flags;
+        (*state).unprobed[0] != 0 && flags & socket_flag::MOVED[0] == 0
+            || (*state).unprobed[1] != 0 && flags & socket_flag::MOVED[1] == 0
     }
 }
 

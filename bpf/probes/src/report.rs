@@ -186,8 +186,10 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) -> bool {
         (&raw mut (*record).network_namespace).write(kernel(net + offset!(net_ns_inum)));
         (&raw mut (*record).tgid).write(tgid);
         (&raw mut (*record).image).write(walk::image());
-        (*socket).flags |= socket_flag::ANNOUNCED;
         submit(record);
+        // Behind that: whoever finds it announced may hand over bytes in another ring, and the host must
+        // not find those first.
+        (*socket).flags |= socket_flag::ANNOUNCED;
         true
     }
 }
