@@ -26,6 +26,7 @@ const START: Duration = Duration::from_secs(60);
 const CLIENT: Duration = Duration::from_secs(60);
 
 const PSYCOPG: &str = include_str!("postgres_psycopg.py");
+const PSYCOPG2: &str = include_str!("postgres_psycopg2.py");
 const ASYNCPG: &str = include_str!("postgres_asyncpg.py");
 
 /// Where a server of PostgreSQL 18 is in the Python package that brings one.
@@ -340,7 +341,11 @@ impl Postgres {
     /// # Errors
     /// When psycopg is missing or the script fails.
     pub fn psycopg(&self, tls: Tls, names: &str) -> Result<Vec<Session>> {
-        self.python(PSYCOPG, &[names, &self.destination(self.port, tls)])
+        self.python(
+            PSYCOPG,
+            &[names, &self.destination(self.port, tls)],
+            self.release.packages.as_deref(),
+        )
     }
 
     /// What the script for asyncpg does.
@@ -348,7 +353,42 @@ impl Postgres {
     /// # Errors
     /// When asyncpg is missing or the script fails.
     pub fn asyncpg(&self) -> Result<Vec<Session>> {
-        self.python(ASYNCPG, &[&self.port.to_string()])
+        self.python(
+            ASYNCPG,
+            &[&self.port.to_string()],
+            self.release.packages.as_deref(),
+        )
+    }
+
+    /// What the script for psycopg2 does, over TLS by the library that is in its own package.
+    ///
+    /// # Errors
+    /// When `packages` has no psycopg2, or the script fails.
+    pub fn psycopg2(&self, packages: &Path) -> Result<Vec<Session>> {
+        self.python(
+            PSYCOPG2,
+            &[&self.destination(self.port, Tls::Yes)],
+            Some(packages),
+        )
+    }
+
+    /// A process that has psycopg2 and its libraries, and does nothing with them.
+    ///
+    /// # Errors
+    /// When `packages` has no psycopg2.
+    pub fn with_psycopg2(&self, packages: &Path) -> Result<Running> {
+        const SCRIPT: &str = "import psycopg2, signal; print('loaded', flush=True); signal.pause()";
+        let mut command = Command::new(tools::program("setpriv")?);
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(tools::python()?)
+            .args(["-c", SCRIPT])
+            .env("PYTHONPATH", packages);
+        let mut process = Running::spawn(self.folder.path(), &tools::python()?, command)?;
+        process.wait_ready("psycopg2 is loaded", START, |process| {
+            Ok(process.output()?.contains("loaded"))
+        })?;
+        Ok(process)
     }
 
     /// What libpq connects to.
@@ -364,7 +404,12 @@ impl Postgres {
         )
     }
 
-    fn python(&self, script: &str, arguments: &[&str]) -> Result<Vec<Session>> {
+    fn python(
+        &self,
+        script: &str,
+        arguments: &[&str],
+        packages: Option<&Path>,
+    ) -> Result<Vec<Session>> {
         let file = tempfile::NamedTempFile::new_in(self.folder.path())?;
         std::fs::write(file.path(), script)?;
         let path = file.path().to_string_lossy();
@@ -373,7 +418,7 @@ impl Postgres {
         let python = tools::python()?;
         let mut command = Command::new(&python);
         command.args(all);
-        if let Some(packages) = &self.release.packages {
+        if let Some(packages) = packages {
             command.env("PYTHONPATH", packages);
         }
         let finished = Running::spawn(self.folder.path(), &python, command)?.finish(CLIENT)?;

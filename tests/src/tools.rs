@@ -84,6 +84,23 @@ pub fn beside(name: &str) -> Result<PathBuf> {
         })
 }
 
+/// Where Python packages are that no release of Debian has, or not so.
+///
+/// # Errors
+/// When they have not been fetched.
+pub fn wheels() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("the path of this program")?;
+    own.ancestors()
+        .map(|folder| folder.join("wheels"))
+        .find(|candidate| candidate.is_dir())
+        .with_context(|| {
+            format!(
+                "there is no `wheels` above {}: `cargo xtask test` fetches them",
+                own.display()
+            )
+        })
+}
+
 /// A port of the loopback address that nobody listens on now. It is none of those that the kernel gives
 /// to clients: one of them could have it before the server that it is for.
 ///

@@ -1,7 +1,7 @@
 //! Real databases and their clients, seen live and from a recording: what a client has counted is
 //! what its spans say, at both ends, and there is nothing else.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use wirespan_tests::mariadb::Mariadb;
 use wirespan_tests::pgbouncer::Pgbouncer;
 use wirespan_tests::postgres::{Mode, Postgres, Tls};
@@ -69,6 +69,29 @@ fn psql_and_psycopg_over_tls() -> Result<()> {
     let names = "simple,wide,upload,extended,transactions,copies,pipeline";
     sessions.extend(server.psycopg(Tls::Yes, names)?);
     watch.assert_exactly(&sessions)?;
+    Ok(())
+}
+
+/// A wheel of Python with libraries of its own, stripped and under names of their own: the system's are not used.
+#[test]
+fn psycopg2_over_the_tls_of_its_own_wheel() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let wheels = tools::wheels()?;
+    let own = std::fs::read_dir(wheels.join("psycopg2_binary.libs"))?.flatten();
+    let mut names = own.map(|file| file.file_name().to_string_lossy().into_owned());
+    ensure!(
+        names.any(|name| name.starts_with("libssl-")),
+        "the wheel has no libssl of its own"
+    );
+    let server = Postgres::start(true)?;
+    // Another program has it already: what is not among the system's libraries is found a moment after it
+    // was loaded.
+    let _other = server.with_psycopg2(&wheels)?;
+    let watch = Watch::start(&[server.port])?;
+    watch.assert_exactly(&server.psycopg2(&wheels)?)?;
     Ok(())
 }
 

@@ -266,9 +266,9 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         name: "pip",
-        why: "fetches drivers and a server of databases newer than Debian 12's",
+        why: "fetches drivers of databases that bring their own TLS, and newer ones than Debian 12's",
         packages: &["python3-pip"],
-        purposes: &[Purpose::Databases],
+        purposes: &[Purpose::Test, Purpose::Databases],
         check: Check::Works("/usr/bin/python3", &["-m", "pip", "--version"]),
     },
     Need {

@@ -5,6 +5,7 @@ mod cases;
 mod fixture;
 mod openssl;
 mod outcome;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(
     build::run(workspace, terminal)?;
     terminal.title("test");
     fixture::build(workspace, terminal)?;
+    wheel::fetch(workspace, terminal)?;
     openssl::prepare(workspace, terminal);
     let mut binaries = binary::build(workspace, terminal)?;
     // Quick ones first: who broke something there need not wait for the servers.
