@@ -13,8 +13,7 @@ use wirespan_events::{Counter, direction::SENT, flag, is_stand_in};
 
 use crate::globals::setting;
 use crate::maps::{
-    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, count, pieces,
-    socket_flag,
+    Call, SOCKETS, Socket, TLS_OBJECTS, TLS_SINCE, TlsKey, TlsObject, count, pieces, socket_flag,
 };
 use crate::output::{self, RECORD_HEADER};
 use crate::tls::TLS_HANDSHAKE;

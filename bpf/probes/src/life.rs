@@ -9,9 +9,7 @@ use wirespan_events::direction::{RECEIVED, SENT};
 use wirespan_events::{Counter, close, role as opener};
 
 use crate::globals::{is_agent, is_watched, offset};
-use crate::maps::{
-    Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, count, socket_flag,
-};
+use crate::maps::{Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, count, socket_flag};
 use crate::syscall::argument;
 use crate::thread::{self, stage};
 use crate::walk::{self, Found, kernel, tcp};

@@ -31,8 +31,8 @@ use wirespan_events::{Counter, flag};
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, RECEIVED_LAST, RECORD_CALLS, RUSTLS_WATCHED, Received, RecordCall,
-    Socket, TLS_PROCESSES, count, process_flag, shape, socket_flag,
+    Call, FILTER_TGIDS, RECEIVED_LAST, RECORD_CALLS, RUSTLS_WATCHED, Received, RecordCall, Socket,
+    TLS_PROCESSES, count, process_flag, shape, socket_flag,
 };
 use crate::output;
 use crate::walk::Found;
