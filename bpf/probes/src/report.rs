@@ -9,8 +9,7 @@ use aya_ebpf::bindings::{
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id,
     bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_discard, bpf_ringbuf_query,
-    bpf_ringbuf_reserve,
-    bpf_ringbuf_submit,
+    bpf_ringbuf_reserve, bpf_ringbuf_submit,
 };
 use wirespan_events::config::control;
 use wirespan_events::direction::SENT;
