@@ -168,10 +168,11 @@ impl Shared {
     }
 
     /// Waits until nothing is queued or in flight, for at most `limit`; what is left then is given
-    /// up. Returns how many spans that were.
+    /// up. Returns how many spans that were, with those that were sent meanwhile and never confirmed.
     pub(crate) fn finish(&self, limit: Duration) -> u64 {
         let mut state = self.lock();
         state.closing = true;
+        let before = state.status.unconfirmed;
         self.work.notify_one();
         state = self
             .idle
@@ -185,7 +186,7 @@ impl Shared {
         let unconfirmed = std::mem::take(&mut state.status.in_flight);
         state.status.abandoned += abandoned;
         state.status.unconfirmed += unconfirmed;
-        abandoned + unconfirmed
+        abandoned + state.status.unconfirmed.saturating_sub(before)
     }
 
     /// Subjects refused since the last call.
@@ -268,5 +269,32 @@ impl NatsMonitor {
             delivered: state.status.delivered,
             dropped: state.status.dropped(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_while_it_finishes_is_told_as_lost() {
+        let shared = Shared::new(Outbox::new(10, 1_000), String::new());
+        shared.lock().status.unconfirmed = 3;
+        shared.lock().status.in_flight = 12;
+        let lost = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !shared.lock().closing {
+                    std::thread::yield_now();
+                }
+                let outcome = Outcome {
+                    delivered: 5,
+                    unconfirmed: 7,
+                    ..Outcome::default()
+                };
+                shared.settle(outcome);
+            });
+            shared.finish(Duration::from_secs(60))
+        });
+        assert_eq!(lost, 7);
     }
 }

@@ -175,7 +175,7 @@ impl Sink for NatsSink {
         Err(SinkError::new(
             "NATS",
             format!(
-                "{lost} spans could not be delivered within {:.1} s",
+                "{lost} spans were not delivered, or not confirmed, within {:.1} s",
                 limit.as_secs_f32()
             ),
             "see whether the server is up and fast enough",

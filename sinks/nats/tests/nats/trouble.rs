@@ -244,6 +244,8 @@ fn while_the_server_is_away_the_queue_is_bounded_and_the_oldest_go() {
     };
     let mut sink = NatsSink::connect(config).unwrap();
     let monitor = sink.monitor();
+    // It is told of a little later than it is made.
+    eventually("the connection", || monitor.status().connected);
     server.stop();
     eventually("the loss of the connection", || !monitor.status().connected);
     for round in 0..100 {
@@ -275,6 +277,8 @@ fn draining_without_a_server_ends_in_time_and_says_what_was_lost() {
     let mut server = Server::start("");
     let mut sink = NatsSink::connect(config(server.url())).unwrap();
     let monitor = sink.monitor();
+    // It is told of a little later than it is made.
+    eventually("the connection", || monitor.status().connected);
     server.stop();
     eventually("the loss of the connection", || !monitor.status().connected);
     sink.publish(&spans("a", 1, 700)).unwrap();
@@ -299,6 +303,8 @@ fn a_lower_max_payload_after_a_restart_is_kept_to() {
     let mut server = Server::start("");
     let mut sink = NatsSink::connect(config(server.url())).unwrap();
     let monitor = sink.monitor();
+    // It is told of a little later than it is made.
+    eventually("the connection", || monitor.status().connected);
     server.stop();
     eventually("the loss of the connection", || !monitor.status().connected);
     sink.publish(&spans("a", 1, 400)).unwrap();
