@@ -37,6 +37,7 @@ mod recent;
 mod reconcile;
 mod returns;
 mod ring;
+mod rings;
 mod rustls;
 pub mod skipped;
 mod source;
