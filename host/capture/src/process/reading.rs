@@ -16,6 +16,9 @@ const MAX_STAT_BYTES: u64 = 4 << 10;
 const MAX_CGROUP_BYTES: u64 = 64 << 10;
 /// `execve` allows more, but environments above some ten KiB are rare.
 const MAX_ENVIRONMENT_BYTES: u64 = 512 << 10;
+/// A process that becomes another program while it is read is read again: an `exec` replaces a program
+/// once, and who does it more often within some microseconds is one that nobody can read.
+const READINGS: usize = 3;
 /// OpenTelemetry sets no limit; a name longer than this is none.
 pub(super) const MAX_SERVICE_NAME_BYTES: usize = 255;
 
@@ -41,8 +44,14 @@ pub(super) struct Stat {
     pub(super) image: u64,
 }
 
-/// Reads everything about a process; `None` if it is gone, or was replaced while being read.
+/// Reads everything about a process; `None` if it is gone, or becomes one program after the other
+/// faster than it can be read.
 pub(super) fn read_now(root: &Path, pid: u32) -> Option<Reading> {
+    (0..READINGS).find_map(|_| read_once(root, pid))
+}
+
+/// `None` also if in the midst of it the process was replaced, or became another program.
+fn read_once(root: &Path, pid: u32) -> Option<Reading> {
     let directory = root.join(pid.to_string());
     let before = read_stat(root, pid)?;
     // Another user's process, or none of ours to read: absent, not wrong.

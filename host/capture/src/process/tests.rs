@@ -30,6 +30,19 @@ impl Running {
         }
         panic!("not reached within 5 s by process {}", self.0.id());
     }
+
+    /// Until it is remembered, and no longer in the middle of its own exec: it is started when the
+    /// kernel has begun with that.
+    fn until_read(&self, table: &mut ProcessTable) {
+        let pid = self.0.id();
+        self.until(|| {
+            table.lookup(pid);
+            let entry = table.recent.get(&pid);
+            entry.is_some_and(|entry| {
+                entry.image != 0 && entry.doubtful == 0 && !entry.process.executable.is_empty()
+            })
+        });
+    }
 }
 
 impl Drop for Running {
@@ -143,10 +156,19 @@ fn a_running_process_is_described() {
 }
 
 #[test]
+fn a_process_in_the_middle_of_its_exec_is_known() {
+    for _ in 0..200 {
+        let child = Running::start(&mut Command::new("/bin/cat"));
+        assert!(table().lookup(child.0.id()).is_some());
+    }
+}
+
+#[test]
 fn a_process_that_has_vanished_is_none_unless_it_was_known_by_its_start() {
     let child = Running::start(&mut Command::new("/bin/cat"));
     let pid = child.0.id();
     let mut table = table();
+    child.until_read(&mut table);
     let process = table.lookup(pid).unwrap();
     drop(child);
     assert_eq!(table.lookup(pid), None);
@@ -238,7 +260,9 @@ fn a_record_of_a_program_that_is_gone_is_not_told_as_the_one_after_it() {
     let pid = child.0.id();
     let image = || read_stat(Path::new("/proc"), pid).map_or(0, |stat| stat.image);
     let arguments = || std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    child.until(|| arguments().ends_with(b"\0read line; exec /bin/sh -c 'read line'\0"));
+    let script = b"\0read line; exec /bin/sh -c 'read line'\0";
+    // The arguments are there before the place of the stack is.
+    child.until(|| arguments().ends_with(script) && image() != 0);
     let mut table = table();
     let old = table.lookup(pid).unwrap();
     let of = |image| ProcessHint {
@@ -254,7 +278,7 @@ fn a_record_of_a_program_that_is_gone_is_not_told_as_the_one_after_it() {
     ));
 
     std::io::Write::write_all(child.0.stdin.as_mut().unwrap(), b"\n").unwrap();
-    child.until(|| arguments().ends_with(b"\0-c\0read line\0"));
+    child.until(|| arguments().ends_with(b"\0-c\0read line\0") && image() != 0);
     let second = image();
     assert_ne!(first, second, "each program has a stack of its own");
     // The name is the same: nothing but the image tells.
