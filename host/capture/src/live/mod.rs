@@ -4,6 +4,7 @@
 //! `decode` turns them into events, and `source` puts that behind the common trait. What the
 //! kernel is like is read by [`offsets`] and [`tracefs`], which processes use TLS by [`tls`].
 
+mod attach;
 mod bpf;
 pub mod btf;
 pub mod capability;
@@ -39,6 +40,7 @@ mod returns;
 mod ring;
 mod rings;
 mod rustls;
+mod settings;
 pub mod skipped;
 mod source;
 pub mod survey;
