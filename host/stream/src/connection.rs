@@ -9,45 +9,9 @@ use crate::event::{
     ConnectionInfo, ConnectionKey, Direction, GapCause, Nanos, StreamClose, StreamEvent, Transport,
 };
 use crate::half::{Emit, Half};
+use crate::halves::Halves;
 use crate::limits::{Limits, nanos};
 use crate::resting::Resting;
-
-/// Both directions of one layer.
-#[derive(Debug)]
-struct Halves {
-    sent: Half,
-    received: Half,
-}
-
-impl Halves {
-    fn new(positions: [Option<u64>; 2]) -> Self {
-        let [sent, received] = positions;
-        Self {
-            sent: Half::new(Direction::Sent, sent),
-            received: Half::new(Direction::Received, received),
-        }
-    }
-
-    fn get(&self, direction: Direction) -> &Half {
-        match direction {
-            Direction::Sent => &self.sent,
-            Direction::Received => &self.received,
-        }
-    }
-
-    fn get_mut(&mut self, direction: Direction) -> &mut Half {
-        match direction {
-            Direction::Sent => &mut self.sent,
-            Direction::Received => &mut self.received,
-        }
-    }
-
-    fn held_cost(&self) -> usize {
-        self.sent
-            .held_cost()
-            .saturating_add(self.received.held_cost())
-    }
-}
 
 /// What has to come before the connection's stretches can be handed on.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ mod connections;
 mod counters;
 pub mod event;
 mod half;
+mod halves;
 mod held;
 pub mod limits;
 mod resting;

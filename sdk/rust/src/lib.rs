@@ -57,6 +57,7 @@
 //! What is short and called for each field or frame is `inline(always)`: in a component each function
 //! looks at the epoch and the stack as it begins, which costs as much as what it does.
 
+mod batch;
 #[cfg(test)]
 mod behaviour;
 pub mod block;
