@@ -2,10 +2,15 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use wirespan_agent::{Artefacts, Embedded};
+use wirespan_capture::Source;
+use wirespan_capture::live::{LiveConfig, LiveSource};
+use wirespan_stream::{Connections, Limits, StreamEvent};
 use wirespan_tests::namespace::Namespace;
 use wirespan_tests::nginx::Options;
 use wirespan_tests::{Agent, Nginx, Span, tools};
@@ -130,5 +135,120 @@ fn unix_sockets_are_told_by_their_names() -> Result<()> {
             "{kind} {path}"
         );
     }
+    Ok(())
+}
+
+/// Ends that are kept at a time, of the sixty that there are.
+const KEPT: usize = 8;
+
+/// What the kernel tells of connections, put in order by a table that is too small for them.
+struct Kept {
+    source: LiveSource,
+    table: Connections,
+    told: Vec<StreamEvent>,
+}
+
+impl Kept {
+    /// Until `done` holds of what was told since the last time.
+    fn until(&mut self, done: impl Fn(&[StreamEvent]) -> bool) -> Result<Vec<StreamEvent>> {
+        let begun = Instant::now();
+        let mut events = Vec::new();
+        while !done(&self.told) {
+            ensure!(
+                begun.elapsed() < Duration::from_secs(20),
+                "not told: {:#?}",
+                self.told
+            );
+            self.source.poll(Duration::from_millis(50), &mut events)?;
+            for event in events.drain(..) {
+                self.table.push(event, &mut self.told);
+            }
+        }
+        Ok(std::mem::take(&mut self.told))
+    }
+}
+
+/// Bytes of both directions.
+fn data(told: &[StreamEvent]) -> Vec<(u64, &[u8])> {
+    let data = told.iter().filter_map(|event| match event {
+        StreamEvent::Data { id, bytes, .. } => Some((*id, &bytes[..])),
+        _ => None,
+    });
+    data.collect()
+}
+
+#[test]
+fn a_forgotten_connection_of_the_kernel_comes_back_with_its_addresses_and_its_process() -> Result<()>
+{
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let object = Artefacts::new(Embedded::default()).probes()?;
+    let mut config = LiveConfig::new(object.into_owned());
+    config.observe_self = true;
+    config.tls = false;
+    config.pids = vec![std::process::id()];
+    config.ports = vec![address.port()];
+    let mut kept = Kept {
+        source: LiveSource::open(&config)?.0,
+        table: Connections::new(Limits {
+            connections: KEPT,
+            ..Limits::default()
+        }),
+        told: Vec::new(),
+    };
+    let mut pairs = (0..30)
+        .map(|_| {
+            let client = TcpStream::connect(address)?;
+            let (server, _) = listener.accept()?;
+            let mut pair = (client, server);
+            say(&mut pair, b"first")?;
+            Ok(pair)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    // Both ends have moved the same bytes.
+    kept.until(|told| data(told).len() >= 60)?;
+    ensure!(kept.table.len() <= KEPT, "{} are kept", kept.table.len());
+
+    let oldest = pairs.first_mut().context("there are thirty")?;
+    say(oldest, b"again")?;
+    let told = kept.until(|told| data(told).len() >= 2)?;
+    let (client, server) = (oldest.0.local_addr()?, address);
+    let mut ends: Vec<(Option<SocketAddr>, Option<SocketAddr>)> = Vec::new();
+    for event in &told {
+        let StreamEvent::Open {
+            info, mid_stream, ..
+        } = event
+        else {
+            continue;
+        };
+        ensure!(*mid_stream, "{event:?}");
+        let process = info.process.as_ref().map(|process| process.pid);
+        ensure!(process == Some(std::process::id()), "{event:?}");
+        let bytes: Vec<&[u8]> = data(&told)
+            .into_iter()
+            .filter_map(|(id, bytes)| (id == info.id).then_some(bytes))
+            .collect();
+        ensure!(bytes == [b"again"], "{told:#?}");
+        ends.push((info.local, info.remote));
+    }
+    ends.sort_by_key(|(local, _)| *local == Some(server));
+    assert_eq!(
+        ends,
+        [(Some(client), Some(server)), (Some(server), Some(client))]
+    );
+    assert_eq!(kept.table.counters().anonymous, 0);
+    Ok(())
+}
+
+/// Bytes from the client to the server.
+fn say((client, server): &mut (TcpStream, TcpStream), bytes: &[u8]) -> Result<()> {
+    client.write_all(bytes)?;
+    let mut heard = vec![0; bytes.len()];
+    server.read_exact(&mut heard)?;
+    ensure!(heard == bytes, "the server heard {heard:?}");
     Ok(())
 }
