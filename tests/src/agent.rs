@@ -277,6 +277,8 @@ impl Recorder {
             finished.status,
             finished.errors
         );
+        // Shown where the test fails: whether it is complete.
+        println!("{}", finished.errors.trim_end());
         Ok((self.file, self.folder))
     }
 }

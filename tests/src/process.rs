@@ -11,12 +11,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{tools, wait};
 
-/// Time a process gets to end by itself before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time a process gets to end by itself before it is killed: what a cluster gives it, unless told otherwise.
+/// An agent detaches its probes one after the other, each with a grace period of the kernel.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// The same after SIGKILL: what a process held in the kernel is let go of by the kernel alone, one after the
 /// other, where an agent does it with many threads.
-const KILLED_GRACE: Duration = Duration::from_secs(60);
+pub const KILLED_GRACE: Duration = Duration::from_secs(60);
 
 /// A process of ours, with its output in files. Ends when this is dropped, and also when the
 /// thread that started it ends (`PR_SET_PDEATHSIG`, by way of `setpriv`).

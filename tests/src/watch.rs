@@ -1,18 +1,20 @@
 //! One piece of traffic seen twice: by a live agent, and by a recorder whose file is then replayed.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use tempfile::TempDir;
 
-use crate::agent::metric;
+use crate::agent::{Stopped, metric};
 use crate::expect::assert_distinct_ids;
 use crate::sql::{self, Session};
 use crate::{Agent, Recorder, Span, agent};
 
-/// Room for all that a client and its server say, at both ends, should nobody get a processor to drain
-/// it: here is asked what is said of the bytes. Rings that are too small are the storm's.
+/// Settings for both, with room for all that a client and its server say, at both ends, should nobody get
+/// a processor to drain it: here is asked what is said of the bytes. Rings that are too small are the
+/// storm's.
 const SETTINGS: &str = "[capture]\nring_mib = 128\n";
 
 /// `wirespan run --unredacted` beside `wirespan record`.
@@ -35,6 +37,14 @@ impl Watch {
     /// # Errors
     /// When one does not start.
     pub fn start(ports: &[u16]) -> Result<Self> {
+        Self::start_with(ports, &["--unredacted"])
+    }
+
+    /// The same, with these options for the agent.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(ports: &[u16], options: &[&str]) -> Result<Self> {
         let settings = tempfile::Builder::new().suffix(".toml").tempfile()?;
         std::fs::write(settings.path(), SETTINGS)?;
         let mut arguments: Vec<OsString> = vec!["--config".into(), settings.path().into()];
@@ -42,9 +52,20 @@ impl Watch {
             arguments.extend(["--port".into(), port.to_string().into()]);
         }
         let recorder = Recorder::run(arguments.clone())?;
-        arguments.push("--unredacted".into());
+        arguments.extend(options.iter().map(OsString::from));
         let agent = Agent::run(arguments)?;
         Ok(Self { agent, recorder })
+    }
+
+    /// Stops both when `count` spans should be there: what the agent has seen, and the recording, which
+    /// lives as long as its folder.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn stop_recorded_after(self, count: usize) -> Result<(Stopped, PathBuf, TempDir)> {
+        let stopped = self.agent.stop_after(count)?;
+        let (file, folder) = self.recorder.stop(Signal::INT)?;
+        Ok((stopped, file, folder))
     }
 
     /// Stops both when `count` spans should be there.
@@ -52,7 +73,7 @@ impl Watch {
     /// # Errors
     /// When one fails.
     pub fn stop_after(self, count: usize) -> Result<Seen> {
-        let stopped = self.agent.stop_after(count)?;
+        let (stopped, file, _folder) = self.stop_recorded_after(count)?;
         let live = stopped.spans;
         // The only loss that is allowed here: what is not copied of a large call.
         let limited = metric(
@@ -64,7 +85,6 @@ impl Watch {
             "a span has a gap, and nothing was left out of a call: {}",
             lost(&stopped.metrics)
         );
-        let (file, _folder) = self.recorder.stop(Signal::INT)?;
         let replayed = replay_unredacted(&file)?;
         Ok(Seen { live, replayed })
     }

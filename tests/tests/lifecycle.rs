@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use wirespan_tests::agent::{self, Agent};
 use wirespan_tests::curl::Curl;
 use wirespan_tests::nginx::Options;
+use wirespan_tests::process::KILLED_GRACE;
 use wirespan_tests::{Nats, Nginx, Recorder, assert_exactly, kill, tools, wait};
 
 /// Ids of the programs that a process holds open.
@@ -39,7 +40,7 @@ fn programs_loaded() -> Result<BTreeSet<u32>> {
 fn assert_gone(programs: &BTreeSet<u32>) -> Result<()> {
     wait::until(
         "the kernel has let go of every program",
-        Duration::from_secs(10),
+        KILLED_GRACE,
         || Ok(programs_loaded()?.is_disjoint(programs).then_some(())),
     )?;
     for list in ["uprobe_events", "kprobe_events"] {

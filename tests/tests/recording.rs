@@ -4,19 +4,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
 use wirespan_tests::agent::{replay, wirespan};
 use wirespan_tests::client::Connection;
 use wirespan_tests::curl::Curl;
 use wirespan_tests::nginx::Options;
-use wirespan_tests::{Agent, Exchange, Nginx, Python, Recorder, Span, assert_exactly, tools};
+use wirespan_tests::watch::Watch;
+use wirespan_tests::{Exchange, Nginx, Python, Span, assert_exactly, tools};
 
 /// Some of everything, on a plain and on two TLS ports.
 fn traffic(nginx: &Nginx, python: &Python) -> Result<Vec<Exchange>> {
     let upload = nginx.folder().join("root/text.txt");
     let mut exchanges =
         Connection::open(nginx.port)?.pipeline(&["/small/1.txt", "/none", "/small/2.txt?two"])?;
-    let curl = Curl::new().option("--insecure");
+    let curl = Curl::new().option("--insecure").unhurried();
     let curl = curl
         .get(nginx.url("/hello.txt"))
         .get(nginx.url("/large.bin"))
@@ -40,11 +40,10 @@ fn record() -> Result<(tempfile::TempDir, std::path::PathBuf, Recorded)> {
     let nginx = Nginx::start(Options::default())?;
     let python = Python::tls()?;
     let ports = [nginx.port, nginx.tls_port, python.port];
-    let recorder = Recorder::watching(&ports)?;
-    let agent = Agent::watching(&ports)?;
+    let watch = Watch::start_with(&ports, &[])?;
     let exchanges = traffic(&nginx, &python)?;
-    let live = agent.stop_after(exchanges.len() * 2)?.spans;
-    let (file, folder) = recorder.stop(Signal::INT)?;
+    let (stopped, file, folder) = watch.stop_recorded_after(exchanges.len() * 2)?;
+    let live = stopped.spans;
     let servers = vec![nginx.server(), python.server()];
     Ok((
         folder,

@@ -31,5 +31,5 @@ pub use lane::Lane;
 pub use replay::replay;
 pub use run::RunSummary;
 pub use sandbox::Sandbox;
-pub use watch::{RecordFiles, StandardOutput, Started, record, watch};
+pub use watch::{RecordFiles, Recorded, StandardOutput, Started, record, watch};
 pub use wirespan_sink_terminal::TableSummary;

@@ -171,7 +171,7 @@ impl Capture {
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             let wait = match idle_rounds {
-                _ if stopping => Duration::ZERO,
+                _ if stopping => source.hold_back(),
                 ..QUIET_ROUNDS => POLL_LIMIT,
                 QUIET_ROUNDS..SILENT_ROUNDS => QUIET_POLL_LIMIT,
                 SILENT_ROUNDS.. => SILENT_POLL_LIMIT,

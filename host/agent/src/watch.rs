@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use wirespan_capture::live::{LiveConfig, LiveReport, LiveSource, features};
+use wirespan_capture::live::{Counter, LiveConfig, LiveReport, LiveSource, features};
 use wirespan_capture::recording::{RecordingWriter, Totals};
 use wirespan_capture::{Clock, Nanos, PcapngWriter, Progress, Said, SocketEvent, Source};
 use wirespan_sink::{JsonLines, SinkHandle, spawn};
@@ -185,6 +185,16 @@ pub struct RecordFiles {
     pub pcapng: Option<PathBuf>,
 }
 
+/// What a recording has come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded {
+    pub totals: Totals,
+    /// Records that found no room in the rings: of what only they told nothing is in the files.
+    pub lost_records: u64,
+    /// Bytes of those, and of others that are in the files without them.
+    pub lost_bytes: u64,
+}
+
 struct Writers {
     recording: Option<RecordingWriter>,
     packets: Option<PcapngWriter>,
@@ -233,7 +243,7 @@ pub fn record(
     duration: Option<Duration>,
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
-) -> Result<Totals, AgentError> {
+) -> Result<Recorded, AgentError> {
     config.check()?;
     features::require()?;
     let mut live = live_config(config, artefacts)?;
@@ -255,7 +265,7 @@ pub fn record(
     loop {
         let stopping = stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
         let wait = if stopping {
-            Duration::ZERO
+            source.hold_back()
         } else {
             RECORD_POLL
         };
@@ -270,6 +280,12 @@ pub fn record(
             }
         }
     }
+    let counters = source.counters();
     drop(source);
-    writer.finish()
+    let lost = [Counter::RingFullBytes, Counter::RingShortenedBytes];
+    Ok(Recorded {
+        totals: writer.finish()?,
+        lost_records: counters.kernel(Counter::RingFull),
+        lost_bytes: lost.map(|counter| counters.kernel(counter)).iter().sum(),
+    })
 }

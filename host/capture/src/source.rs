@@ -111,6 +111,12 @@ pub trait Source {
     /// Time of the capture's clock up to which no earlier event can still come, given the events
     /// handed out so far. Live: now, less what may still lie in the rings.
     fn watermark(&self) -> Nanos;
+
+    /// For so long an event can be there without being handed out, so that others come before it. Who
+    /// wants all that happened up to now asks until nothing has come for this time.
+    fn hold_back(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -136,5 +142,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn watermark(&self) -> Nanos {
         (**self).watermark()
+    }
+
+    fn hold_back(&self) -> Duration {
+        (**self).hold_back()
     }
 }

@@ -204,11 +204,14 @@ mod tests {
     use super::*;
     use crate::queue::tests::spans;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
 
     /// Holds each batch until it is drained; fails or panics at a given number.
     #[derive(Default)]
     struct Slow {
         delay: Duration,
+        /// The first batch waits until this is dropped at its other end.
+        gate: Option<mpsc::Receiver<()>>,
         fail_at: Option<u64>,
         panic_at: Option<u64>,
         ticks: Arc<AtomicU64>,
@@ -223,6 +226,9 @@ mod tests {
 
         fn publish(&mut self, spans: &[Arc<Span>]) -> Result<(), SinkError> {
             thread::sleep(self.delay);
+            if let Some(gate) = self.gate.take() {
+                let _ = gate.recv();
+            }
             self.held += spans.len() as u64;
             assert!(
                 self.panic_at.is_none_or(|at| self.held < at),
@@ -264,7 +270,11 @@ mod tests {
         for _ in 0..10 {
             handle.send(spans(0..10));
         }
-        thread::sleep(TICK * 4);
+        let begun = Instant::now();
+        while ticks.load(Ordering::Relaxed) < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no ticks");
+            thread::sleep(TICK);
+        }
         handle.drain(Duration::from_secs(5)).unwrap();
         handle.send(spans(0..3));
         assert_eq!(
@@ -274,22 +284,21 @@ mod tests {
                 dropped: 3
             }
         );
-        assert!(ticks.load(Ordering::Relaxed) >= 2);
     }
 
     #[test]
     fn a_slow_sink_costs_the_oldest_and_the_counts_balance() {
-        let handle = spawn(
-            Slow {
-                delay: Duration::from_millis(20),
-                ..Slow::default()
-            },
-            50,
-        )
-        .unwrap();
+        let (open, gate) = mpsc::channel();
+        let slow = Slow {
+            gate: Some(gate),
+            ..Slow::default()
+        };
+        let handle = spawn(slow, 50).unwrap();
         for _ in 0..100 {
             handle.send(spans(0..10));
         }
+        // It is busy with the first batch that it got, if with any.
+        drop(open);
         handle.drain(Duration::from_secs(5)).unwrap();
         let counts = handle.counts();
         assert_eq!(counts.delivered + counts.dropped, 1000);

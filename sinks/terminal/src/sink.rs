@@ -218,6 +218,8 @@ mod tests {
         sink.tick().unwrap();
         assert_eq!(sink.lines, 1);
         sink.publish(&spans(100)).unwrap();
+        // Just now, however long it took to come here.
+        sink.drawn = Some(Instant::now() + REDRAW);
         sink.tick().unwrap();
         assert_eq!(sink.lines, 1, "not redrawn at once");
         sink.drawn = None;

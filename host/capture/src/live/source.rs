@@ -271,6 +271,10 @@ impl Source for LiveSource {
     fn watermark(&self) -> Nanos {
         self.horizon
     }
+
+    fn hold_back(&self) -> Duration {
+        Duration::from_nanos(HOLD_BACK.saturating_add(MAX_BUSY))
+    }
 }
 
 /// The clock of `bpf_ktime_get_ns`.

@@ -17,7 +17,7 @@ use super::deny::DenyList;
 use super::installed;
 use super::library::{self, FileId, OpenError, TlsLibrary};
 use super::maps::{self, Mapping};
-use super::watched::{MAX_STATM_BYTES, MappedFile, Watched, code_pages};
+use super::watched::{MAX_STATM_BYTES, MappedFile, Watched, code_pages, thread_time};
 use crate::bounded;
 use crate::process;
 
@@ -348,7 +348,7 @@ impl TlsScanner {
     /// Reads the mappings of a process.
     fn look(&mut self, pid: u32, now: Instant, changes: &mut TlsChanges) {
         self.counters.looks = self.counters.looks.saturating_add(1);
-        let begun = Instant::now();
+        let begun = thread_time();
         let code_pages = code_pages(&self.root, pid);
         let mut buffer = std::mem::take(&mut self.buffer);
         let directory = self.root.join(pid.to_string());
@@ -394,7 +394,7 @@ impl TlsScanner {
         }
         buffer.shrink_to(1 << 20);
         self.buffer = buffer;
-        let cost = begun.elapsed();
+        let cost = thread_time().saturating_sub(begun);
         let Some(watched) = self.processes.get_mut(&pid) else {
             return;
         };

@@ -101,6 +101,12 @@ impl Watched {
     }
 }
 
+/// CPU time of this thread: on a busy node a look takes longer, and costs no more for that.
+pub(super) fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 fn is_young(started_nanos: u64) -> bool {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let now = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));

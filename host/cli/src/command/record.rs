@@ -24,7 +24,7 @@ pub(crate) fn record(arguments: Record) -> Result<()> {
         .map(|path| path.display().to_string())
         .collect();
     let names = names.join(" and ");
-    let totals = agent_record(
+    let recorded = agent_record(
         &config,
         &Artefacts::new(EMBEDDED),
         &files,
@@ -39,7 +39,14 @@ pub(crate) fn record(arguments: Record) -> Result<()> {
     )?;
     say(&format!(
         "{names}: {} events, {} bytes",
-        totals.events, totals.bytes
+        recorded.totals.events, recorded.totals.bytes
     ));
+    if recorded.lost_records > 0 || recorded.lost_bytes > 0 {
+        say(&format!(
+            "{names}: incomplete: {} events and {} bytes found no room between the kernel and this program; \
+             set a larger ring_mib in [capture], or narrow what is recorded",
+            recorded.lost_records, recorded.lost_bytes
+        ));
+    }
     Ok(())
 }

@@ -12,6 +12,9 @@ use wirespan_span::FlatSpan;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// A server's own patience with who does not log in, or shake hands, is 2 s, which a busy machine can take.
+const PATIENCE: &str = "timeout: 30";
+
 fn config(url: String) -> NatsConfig {
     NatsConfig {
         servers: vec![url],
@@ -71,7 +74,9 @@ fn a_server_that_comes_later_is_found_when_asked_to_wait() {
 
 #[test]
 fn wrong_credentials_are_refused_clearly_and_right_ones_work() {
-    let server = Server::start("authorization { user: agent, password: \"s3cr@t\" }\n");
+    let server = Server::start(&format!(
+        "authorization {{ user: agent, password: \"s3cr@t\", {PATIENCE} }}\n"
+    ));
     let right = Auth::UserPassword {
         user: "agent".into(),
         password: "s3cr@t".into(),
@@ -115,7 +120,7 @@ fn wrong_credentials_are_refused_clearly_and_right_ones_work() {
 
 #[test]
 fn a_token_in_the_url_works() {
-    let server = Server::start("authorization { token: s3cret }\n");
+    let server = Server::start(&format!("authorization {{ token: s3cret, {PATIENCE} }}\n"));
     NatsSink::connect(config(server.url())).unwrap_err();
     NatsSink::connect(config(server.url().replace("//", "//s3cret@"))).unwrap();
 }
@@ -143,7 +148,7 @@ fn missing_files_are_named() {
     }
 }
 
-const PERMISSIONS: &str = r#"authorization { users: [
+const PERMISSIONS: &str = r#"authorization { timeout: 30, users: [
     { user: agent, password: a, permissions: { publish: ["wirespan.spans.v1.*.*.allowed.*", INBOX], subscribe: [INBOX] } },
     { user: reader, password: r }
 ] }
@@ -354,8 +359,7 @@ fn tls_is_spoken_with_who_is_trusted_and_with_nobody_else() {
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = self_signed(directory.path());
     let server = Server::start(&format!(
-        // The server's own patience is 2 s, which a busy machine can take.
-        "tls {{ cert_file: {certificate:?}, key_file: {key:?}, timeout: 30 }}\n"
+        "tls {{ cert_file: {certificate:?}, key_file: {key:?}, {PATIENCE} }}\n"
     ));
     let url = server.url().replace("nats://", "tls://");
     let trusting = NatsConfig {

@@ -6,9 +6,13 @@ use std::time::Duration;
 use async_nats::{ConnectOptions, Message};
 use futures_util::StreamExt as _;
 
+/// Where a subscriber tells itself that everything before has come: a subject that each of them reads.
+const END: &str = "wirespan.spans.v1.end";
+
 pub(crate) struct Subscriber {
     messages: mpsc::Receiver<Message>,
-    _runtime: tokio::runtime::Runtime,
+    client: async_nats::Client,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl Subscriber {
@@ -23,7 +27,7 @@ impl Subscriber {
             .build()
             .unwrap();
         let (sender, messages) = mpsc::channel();
-        runtime.block_on(async {
+        let client = runtime.block_on(async {
             let client = options.connect(url).await.unwrap();
             let mut subscription = client.subscribe(subject.to_owned()).await.unwrap();
             // The answer to a request shows that the subscription has arrived.
@@ -35,10 +39,12 @@ impl Subscriber {
                     }
                 }
             });
+            client
         });
         Self {
             messages,
-            _runtime: runtime,
+            client,
+            runtime,
         }
     }
 
@@ -48,9 +54,14 @@ impl Subscriber {
             .expect("a message within 10 s")
     }
 
-    /// Everything that comes until nothing has come for a while.
+    /// Everything that the server had when this was called: what is published now comes behind it.
     pub(crate) fn rest(&self) -> Vec<Message> {
-        std::iter::from_fn(|| self.messages.recv_timeout(Duration::from_millis(500)).ok()).collect()
+        self.runtime
+            .block_on(self.client.publish(END, "".into()))
+            .unwrap();
+        std::iter::from_fn(|| Some(self.next()))
+            .take_while(|message| message.subject.as_str() != END)
+            .collect()
     }
 }
 
