@@ -14,6 +14,8 @@ pub enum Record<'a> {
     Close(Close),
     Unix(Unix),
     Exec(Exec),
+    /// Who uses a socket from here on.
+    Held(Exec),
 }
 
 /// Why bytes are not a record.
@@ -86,7 +88,7 @@ impl<'a> Record<'a> {
             kind::END => size_of::<End>(),
             kind::CLOSE => size_of::<Close>(),
             kind::UNIX => size_of::<Unix>(),
-            kind::EXEC => size_of::<Exec>(),
+            kind::EXEC | kind::HELD => size_of::<Exec>(),
             other => return Err(Malformed::Kind(other)),
         };
         if len < fixed {
@@ -131,14 +133,8 @@ impl<'a> Record<'a> {
                 }
                 Self::Unix(unix)
             }
-            kind::EXEC => Self::Exec(Exec {
-                header,
-                task_started: reader.u64(),
-                image: reader.u64(),
-                comm: reader.take(),
-                tgid: reader.u32(),
-                reserved: reader.u32(),
-            }),
+            kind::EXEC => Self::Exec(exec(header, &mut reader)),
+            kind::HELD => Self::Held(exec(header, &mut reader)),
             _ => Self::Close(Close {
                 header,
                 positions: [reader.u64(), reader.u64()],
@@ -181,6 +177,17 @@ fn open(header: Header, reader: &mut Reader<'_>) -> Open {
         network_namespace: reader.u32(),
         tgid: reader.u32(),
         image: reader.u64(),
+    }
+}
+
+fn exec(header: Header, reader: &mut Reader<'_>) -> Exec {
+    Exec {
+        header,
+        task_started: reader.u64(),
+        image: reader.u64(),
+        comm: reader.take(),
+        tgid: reader.u32(),
+        reserved: reader.u32(),
     }
 }
 

@@ -14,6 +14,8 @@ pub mod kind {
     pub const CLOSE: u16 = 5;
     pub const UNIX: u16 = 6;
     pub const EXEC: u16 = 7;
+    /// As an [`Exec`](crate::Exec).
+    pub const HELD: u16 = 8;
 }
 
 /// Direction as seen from the observed end; also the index into arrays of two.
@@ -129,12 +131,13 @@ pub struct Open {
     pub image: u64,
 }
 
-/// A process goes on as another program. Its header names no socket.
+/// A process goes on as another program: its header names no socket. Of the kind [`kind::HELD`]: another
+/// process than before moves the bytes of the socket that the header names, from this time on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exec {
     pub header: Header,
-    /// Boot-clock nanoseconds at which the process started: before it was this program.
+    /// Boot-clock nanoseconds at which the process started: before it was this program, if it was another.
     pub task_started: u64,
     /// Tells the programs that a process has been one after the other apart: where the stack of each
     /// begins (`startstack` of `/proc/<pid>/stat`). 0: not known.

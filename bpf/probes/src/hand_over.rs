@@ -48,6 +48,9 @@ pub unsafe fn begin<const PIECES: u8>(
         if !allow(call, state, ring) {
             return None;
         }
+        if (*state).holder != (*call).tgid {
+            report::held(call, state);
+        }
         describe::<PIECES>(call, result);
         let (entry, exit) = ((*call).entry, (*call).exit);
         let (direction, layer) = ((*call).direction, (*call).layer);

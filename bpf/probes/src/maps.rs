@@ -289,7 +289,8 @@ pub struct Socket {
     pub writing: u64,
     /// Bytes that may be copied beyond the budgets while undecided, where the ring has room.
     pub more: u32,
-    pub reserved: u32,
+    /// The process that has moved its bytes last, as far as the host was told.
+    pub holder: u32,
 }
 
 const _: () = assert!(size_of::<Socket>() == SOCKET_BYTES);

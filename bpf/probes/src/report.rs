@@ -19,7 +19,7 @@ use wirespan_events::{
 };
 
 use crate::globals::{offset, setting};
-use crate::maps::{CONTROL, RINGS, Ring, Socket, count, socket_flag};
+use crate::maps::{CONTROL, Call, RINGS, Ring, Socket, count, socket_flag};
 use crate::walk::{self, Found, kernel};
 
 /// The ring of the current CPU.
@@ -185,6 +185,7 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) -> bool {
         (&raw mut (*record).network_namespace).write(kernel(net + offset!(net_ns_inum)));
         (&raw mut (*record).tgid).write(tgid);
         (&raw mut (*record).image).write(walk::image());
+        (*socket).holder = tgid;
         submit(record);
         // Behind that: whoever finds it announced may hand over bytes in another ring, and the host must
         // not find those first.
@@ -193,19 +194,52 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) -> bool {
     }
 }
 
-/// Tells the host that the current process goes on as another program. That wakes nobody: it is of no
-/// interest before the next bytes.
+/// Tells the host that the current process goes on as another program.
 #[inline(always)]
 pub fn executed(tgid: u32, time: u64) {
+    if let Some(ring) = ring() {
+        describe(ring, kind::EXEC, (0, 0), tgid, time);
+    }
+}
+
+/// Tells the host that the bytes of a call are moved by another process than those before: one that has
+/// the socket from its parent, or was handed it. Again with the next call where there is no room.
+///
+/// A function of its own, for the stack of kernels before 6.13.
+///
+/// # Safety
+/// `call` is a value of the map of calls, `socket` of the map of sockets.
+#[inline(never)]
+pub unsafe fn held(call: *mut Call, socket: *mut Socket) {
     let Some(ring) = ring() else { return };
+    // SAFETY: as the caller promises.
+    unsafe {
+        // As the first of the bytes that are about to be told of.
+        let time = if (*call).direction == SENT {
+            (*call).entry
+        } else {
+            (*call).exit
+        };
+        let tgid = (*call).tgid;
+        if describe(ring, kind::HELD, ((*call).sk, (*call).inode), tgid, time) {
+            (*socket).holder = tgid;
+        }
+    }
+}
+
+/// Says what the current process is. That wakes nobody: it is of no interest before the next bytes. False
+/// when there is no room.
+#[inline(always)]
+fn describe(ring: *mut c_void, kind: u16, socket: (u64, u64), tgid: u32, time: u64) -> bool {
     let Some(record) = reserve::<Exec>(ring) else {
         count(Counter::RingFull, 1);
-        return;
+        return false;
     };
     // SAFETY: every field of the reservation is written.
     unsafe {
         let len = size_of::<Exec>() as u32;
-        (&raw mut (*record).header).write(header(kind::EXEC, len, 0, 0, time));
+        let (sk, inode) = socket;
+        (&raw mut (*record).header).write(header(kind, len, sk, inode, time));
         (&raw mut (*record).task_started).write(walk::process_started());
         (&raw mut (*record).image).write(walk::image());
         (&raw mut (*record).comm).cast::<[u64; 2]>().write([0; 2]);
@@ -215,6 +249,7 @@ pub fn executed(tgid: u32, time: u64) {
         count(Counter::Records, 1);
         bpf_ringbuf_submit(record.cast(), BPF_RB_NO_WAKEUP.into());
     }
+    true
 }
 
 /// Tells the names of a Unix socket and of its peer. False when there is no room.

@@ -91,7 +91,7 @@ fn add_fresh(sk: u64, inode: u64, flags: u32) -> *mut Socket {
         returned: none as u32,
         writing: none,
         more: setting!(unknown_more_bytes),
-        reserved: none as u32,
+        holder: none as u32,
     };
     if SOCKETS.insert(sk, &fresh, BPF_NOEXIST.into()).is_err() {
         // Another thread may have been quicker, with its first call on the same socket.

@@ -67,6 +67,7 @@ impl Filter {
             SocketEvent::Unix(_) => true,
             SocketEvent::Close(close) => !self.left_out.remove(&close.key),
             SocketEvent::Data(_)
+            | SocketEvent::Held(_)
             | SocketEvent::Secured(_)
             | SocketEvent::Confirmed(_)
             | SocketEvent::End(_) => {

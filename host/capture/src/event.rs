@@ -172,6 +172,15 @@ impl Data {
     }
 }
 
+/// From this time on another process moves a connection's bytes: one that has the socket from its parent, or
+/// was handed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub key: ConnectionKey,
+    pub time: Nanos,
+    pub process: Arc<Process>,
+}
+
 /// Why bytes that passed were not copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Missing {
@@ -251,6 +260,7 @@ pub enum SocketEvent {
     Close(Close),
     Unix(Box<UnixNames>),
     Executed(Executed),
+    Held(Held),
 }
 
 impl SocketEvent {
@@ -261,6 +271,7 @@ impl SocketEvent {
             Self::Process(_) | Self::Executed(_) => return None,
             Self::Open(open) => open.key,
             Self::Unix(names) => names.key,
+            Self::Held(held) => held.key,
             Self::Data(data) => data.key,
             Self::Secured(secured) => secured.key,
             Self::Confirmed(confirmed) => confirmed.key,

@@ -118,6 +118,10 @@ impl Worker {
 
     /// Who holds a connection from now on. Spans that began before are the earlier one's.
     fn executed(&mut self, info: Arc<ConnectionInfo>) {
+        if info.has_forgotten() {
+            // Those that are due are told while it is still known whose they are.
+            self.pump();
+        }
         if let Some(slot) = self.ids.get(&info.id)
             && let Some(connection) = connection_mut(&mut self.slots, *slot)
         {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use wirespan_capture::{Executed, Open, Process, ProcessKey, SocketEvent, UnixNames};
+use wirespan_capture::{Executed, Held, Open, Process, ProcessKey, SocketEvent, UnixNames};
 
 use crate::connection::Connection;
 use crate::counters::Counters;
@@ -76,6 +76,7 @@ impl Connections {
         match event {
             SocketEvent::Process(process) => self.remember(process),
             SocketEvent::Executed(executed) => self.executed(&executed, out),
+            SocketEvent::Held(held) => self.held(&held, out),
             SocketEvent::Unix(names) => {
                 if self.names.len() >= NAMES {
                     self.names.clear();
@@ -221,7 +222,7 @@ impl Connections {
         for entry in self.table.values_mut() {
             let info = entry.info_mut();
             if is_its(info) {
-                *info = info.executed(Arc::clone(process), *time);
+                *info = info.held_by(Arc::clone(process), *time);
                 out.push(StreamEvent::Executed {
                     info: Arc::clone(info),
                     time: *time,
@@ -229,7 +230,33 @@ impl Connections {
             }
         }
         for info in self.forgotten.values_mut().filter(|info| is_its(info)) {
-            *info = info.executed(Arc::clone(process), *time);
+            *info = info.held_by(Arc::clone(process), *time);
+        }
+    }
+
+    /// Another process uses a connection.
+    fn held(&mut self, held: &Held, out: &mut Vec<StreamEvent>) {
+        let Held { key, time, process } = held;
+        let known = self.processes.get(&ProcessKey {
+            pid: process.pid,
+            started: process.started,
+        });
+        let process = match known {
+            Some((known, _)) if known == process => Arc::clone(known),
+            _ => {
+                self.remember(Arc::clone(process));
+                Arc::clone(process)
+            }
+        };
+        if let Some(entry) = self.table.get_mut(key) {
+            let info = entry.info_mut();
+            *info = info.held_by(process, *time);
+            out.push(StreamEvent::Executed {
+                info: Arc::clone(info),
+                time: *time,
+            });
+        } else if let Some(info) = self.forgotten.get_mut(key) {
+            *info = info.held_by(process, *time);
         }
     }
 

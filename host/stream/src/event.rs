@@ -10,7 +10,8 @@ pub use wirespan_capture::{
 
 use crate::limits::PROGRAMS;
 
-/// Who is on this connection; fixed when it opens, but for a process that becomes another program.
+/// Who is on this connection; fixed when it opens, but for the process: it can become another program, and
+/// another one can have the connection from it.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     pub key: ConnectionKey,
@@ -26,7 +27,7 @@ pub struct ConnectionInfo {
     pub process: Option<Arc<Process>>,
     pub cgroup_id: u64,
     pub network_namespace: u32,
-    /// What this was while the process was another program, and until when.
+    /// What this was while it was another process, or another program, that held it, and until when.
     pub before: Option<(Nanos, Arc<ConnectionInfo>)>,
 }
 
@@ -43,8 +44,15 @@ impl ConnectionInfo {
         info
     }
 
-    /// The same, now that its process is another program.
-    pub(crate) fn executed(self: &Arc<Self>, process: Arc<Process>, time: Nanos) -> Arc<Self> {
+    /// Whether there were more holders than are remembered.
+    #[must_use]
+    pub fn has_forgotten(&self) -> bool {
+        let befores = std::iter::successors(self.before.as_ref(), |(_, info)| info.before.as_ref());
+        befores.count() >= PROGRAMS
+    }
+
+    /// The same, now that another process holds it, or its process is another program.
+    pub(crate) fn held_by(self: &Arc<Self>, process: Arc<Process>, time: Nanos) -> Arc<Self> {
         let before = self.with_programs(PROGRAMS.saturating_sub(1));
         Arc::new(Self {
             process: Some(process),
@@ -53,14 +61,22 @@ impl ConnectionInfo {
         })
     }
 
-    /// Remembers no more than so many programs, with that of now.
+    /// Remembers no more than so many programs, with that of now. Who held it before those is unknown.
     fn with_programs(self: &Arc<Self>, count: usize) -> Arc<Self> {
         let Some((until, before)) = &self.before else {
             return Arc::clone(self);
         };
-        let before = (count > 1).then(|| (*until, before.with_programs(count.saturating_sub(1))));
+        let before = if count > 1 {
+            before.with_programs(count.saturating_sub(1))
+        } else {
+            Arc::new(Self {
+                process: None,
+                before: None,
+                ..Self::clone(before)
+            })
+        };
         Arc::new(Self {
-            before,
+            before: Some((*until, before)),
             ..Self::clone(self)
         })
     }
@@ -113,8 +129,8 @@ pub enum StreamEvent {
         cause: GapCause,
         time: Nanos,
     },
-    /// The process became another program at this time: what was seen before is the other one's, see
-    /// [`ConnectionInfo::at`].
+    /// Another process holds it from this time on, or the process became another program: what was seen
+    /// before is the other one's, see [`ConnectionInfo::at`].
     Executed {
         info: Arc<ConnectionInfo>,
         time: Nanos,

@@ -34,8 +34,9 @@ pub const FORGOTTEN: usize = 16_384;
 /// Names of Unix sockets whose opening event has not come: it follows at once, unless it was lost.
 pub const NAMES: usize = 1_024;
 
-/// Programs of one process that a connection remembers, one after the other: exchanges that began under
-/// an earlier one are told a little later. A shell is a wrapper around a wrapper at most.
+/// Processes and programs that a connection remembers, one after the other: exchanges that began under an
+/// earlier one are told a little later. A shell is a wrapper around a wrapper at most. Where several processes
+/// use one connection in turns, an exchange that lasts longer than so many turns is nobody's.
 pub const PROGRAMS: usize = 4;
 
 /// How long after what came behind it a missing stretch may still come, in capture time beyond the

@@ -8,8 +8,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use wirespan_capture::{
-    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Layer, Missing,
-    Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
+    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Held, Layer,
+    Missing, Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
 };
 use wirespan_stream::{Connections, Limits, StreamEvent};
 
@@ -66,6 +66,10 @@ enum Action {
         pid: u8,
     },
     Executed {
+        pid: u8,
+    },
+    Held {
+        key: u8,
         pid: u8,
     },
     Tick {
@@ -296,6 +300,11 @@ fn event(action: &Action, patient: bool, now: Nanos, model: &mut Model) -> Optio
         }),
         Action::Process { pid } => SocketEvent::Process(process(pid)),
         Action::Executed { pid } => SocketEvent::Executed(Executed {
+            time: now,
+            process: process(pid),
+        }),
+        Action::Held { key: number, pid } => SocketEvent::Held(Held {
+            key: key(number),
             time: now,
             process: process(pid),
         }),

@@ -70,6 +70,7 @@ fn record(
         let process = match &mut event {
             SocketEvent::Process(process) => Some(process),
             SocketEvent::Executed(executed) => Some(&mut executed.process),
+            SocketEvent::Held(held) => Some(&mut held.process),
             _ => None,
         };
         if let Some(process) = process {

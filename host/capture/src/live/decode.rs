@@ -10,8 +10,8 @@ use super::told::Told;
 use super::translation;
 use super::unbound::{Fate, Unbound};
 use crate::event::{
-    Close, CloseReason, ConnectionKey, Data, Executed, Nanos, Open, Process, ProcessKey, Role,
-    SocketEvent, Transport,
+    Close, CloseReason, ConnectionKey, Data, Executed, Held, Nanos, Open, Process, ProcessKey,
+    Role, SocketEvent, Transport,
 };
 use crate::process::{ProcessHint, ProcessTable, outline, round_started};
 
@@ -36,6 +36,18 @@ enum Waiting {
     /// Of the process where a connection is opened: it is told of just before, if that is news.
     Event(SocketEvent, Option<Arc<Process>>),
     Executed(Exec),
+    /// That a connection is opened, or held from then on, and who does that.
+    By(SocketEvent, Box<Seen>),
+}
+
+/// A process as a record says it.
+#[derive(Debug)]
+struct Seen {
+    /// What was known of it when the record came.
+    process: Arc<Process>,
+    task_started: u64,
+    image: u64,
+    comm: [u8; 16],
 }
 
 /// An event with what orders it among those of all rings.
@@ -64,11 +76,19 @@ impl Pending {
         }
     }
 
+    fn by(event: SocketEvent, seen: Seen) -> Self {
+        Self::waiting(event, |event| Waiting::By(event, Box::new(seen)))
+    }
+
     fn of(event: SocketEvent, process: Option<Arc<Process>>) -> Self {
+        Self::waiting(event, |event| Waiting::Event(event, process))
+    }
+
+    fn waiting(event: SocketEvent, waiting: impl FnOnce(SocketEvent) -> Waiting) -> Self {
         let (rank, position) = match &event {
             SocketEvent::Process(_) | SocketEvent::Executed(_) | SocketEvent::Unix(_) => (0, 0),
             SocketEvent::Open(_) => (1, 0),
-            SocketEvent::Secured(_) => (2, 0),
+            SocketEvent::Secured(_) | SocketEvent::Held(_) => (2, 0),
             SocketEvent::Data(data) => (3, data.position),
             SocketEvent::End(end) => (4, end.position.unwrap_or(0)),
             SocketEvent::Confirmed(_) | SocketEvent::Close(_) => (5, 0),
@@ -79,7 +99,7 @@ impl Pending {
             rank,
             happened: time,
             position,
-            waiting: Waiting::Event(event, process),
+            waiting: waiting(event),
         }
     }
 }
@@ -129,18 +149,37 @@ impl Decoder {
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let mut process = None;
         let event = match record {
             Record::Exec(exec) => {
                 self.pending.push(Pending::executed(*exec));
                 return;
             }
+            Record::Held(exec) => {
+                // What stands in for a socket is one process's.
+                if !is_stand_in(exec.header.sk) {
+                    let seen = self.see(exec.tgid, exec.task_started, exec.image, exec.comm);
+                    let held = Held {
+                        key: translation::key(&exec.header),
+                        time: exec.header.time,
+                        process: Arc::clone(&seen.process),
+                    };
+                    self.pending
+                        .push(Pending::by(SocketEvent::Held(held), seen));
+                }
+                return;
+            }
             Record::Unix(unix) => SocketEvent::Unix(Box::new(translation::unix(unix))),
             Record::Open(open) => {
-                let known = self.describe(open);
-                let event = self::open(open, &known);
-                process = Some(known);
-                SocketEvent::Open(Box::new(event))
+                let seen = self.see(open.tgid, open.task_started, open.image, open.comm);
+                let event = self::open(open, &seen.process);
+                let key = event.key;
+                let event = SocketEvent::Open(Box::new(event));
+                if is_stand_in(key.socket) {
+                    self.without_socket(key, event, Some(seen.process));
+                } else {
+                    self.pending.push(Pending::by(event, seen));
+                }
+                return;
             }
             Record::Secured(secured) => {
                 let flags = secured.flags;
@@ -178,8 +217,8 @@ impl Decoder {
             Record::Close(close) => SocketEvent::Close(translation::close(close)),
         };
         match event.key() {
-            Some(key) if is_stand_in(key.socket) => self.without_socket(key, event, process),
-            _ => self.pending.push(Pending::of(event, process)),
+            Some(key) if is_stand_in(key.socket) => self.without_socket(key, event, None),
+            _ => self.pending.push(Pending::new(event)),
         }
     }
 
@@ -267,20 +306,40 @@ impl Decoder {
         }
     }
 
-    /// Who opens a connection.
-    fn describe(&mut self, open: &wirespan_events::Open) -> Arc<Process> {
-        let command = name(&open.comm);
-        let hint = hint(open.task_started, open.image, command);
-        let known = self.processes.lookup_hinted(open.tgid, hint);
-        known.unwrap_or_else(|| {
+    /// Who opens a connection, or uses one.
+    fn see(&mut self, pid: u32, task_started: u64, image: u64, comm: [u8; 16]) -> Seen {
+        let command = name(&comm);
+        let known = self
+            .processes
+            .lookup_hinted(pid, hint(task_started, image, command));
+        let process = known.unwrap_or_else(|| {
             // It has ended already: what the record says is all there is.
             let process = Process {
-                pid: open.tgid,
-                started: round_started(open.task_started),
+                pid,
+                started: round_started(task_started),
                 ..Process::default()
             };
             Arc::new(outline(&process, Some(command)))
-        })
+        });
+        Seen {
+            process,
+            task_started,
+            image,
+            comm,
+        }
+    }
+
+    /// Who that was. What it was forked from may have been told of in a ring that was looked at later: by
+    /// now it has been, as it is earlier.
+    fn known_now(&mut self, seen: Seen) -> Arc<Process> {
+        let Seen { process, comm, .. } = &seen;
+        // Or it ended while it was read.
+        if !process.executable.is_empty() && process.service_name.is_some() {
+            return seen.process;
+        }
+        let hint = hint(seen.task_started, seen.image, name(comm));
+        let known = self.processes.lookup_fork(process.pid, hint);
+        known.unwrap_or(seen.process)
     }
 
     /// What a process is now that it has become another program; `None` where nobody has heard of it.
@@ -329,6 +388,11 @@ impl Decoder {
         for Pending { waiting, .. } in pending.drain(..count) {
             let (event, process) = match waiting {
                 Waiting::Event(event, process) => (event, process),
+                Waiting::By(SocketEvent::Held(held), seen) => {
+                    let process = self.known_now(*seen);
+                    (SocketEvent::Held(Held { process, ..held }), None)
+                }
+                Waiting::By(event, seen) => (event, Some(self.known_now(*seen))),
                 Waiting::Executed(exec) => {
                     events.extend(self.executed(&exec).map(SocketEvent::Executed));
                     continue;
@@ -347,6 +411,11 @@ impl Decoder {
                     true
                 }
                 SocketEvent::Close(close) => self.open.remove(&close.key),
+                SocketEvent::Held(held) => {
+                    // Of its next program too.
+                    self.told.is_news(&held.process);
+                    self.open.contains(&held.key)
+                }
                 other => other.key().is_some_and(|key| self.open.contains(&key)),
             };
             if passes {
@@ -430,6 +499,7 @@ fn time(event: &SocketEvent) -> Nanos {
     match event {
         SocketEvent::Process(_) => 0,
         SocketEvent::Executed(executed) => executed.time,
+        SocketEvent::Held(held) => held.time,
         SocketEvent::Open(open) => open.time,
         SocketEvent::Unix(names) => names.time,
         SocketEvent::Data(data) => data.time(),
@@ -478,5 +548,59 @@ mod tests {
         );
         assert_eq!(first.process.unwrap().pid, process.pid);
         assert!(first.process.unwrap().started == process.started);
+    }
+
+    /// A child that is gone opens a connection, its parent another one before: the parent's ring is drained
+    /// last.
+    #[test]
+    fn a_fork_that_is_gone_is_the_program_of_one_that_was_told_of_in_another_ring() {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let (command, fields) = stat.rsplit_once(')').unwrap();
+        let command = command.split_once('(').unwrap().1;
+        let fields: Vec<u64> = fields
+            .split_ascii_whitespace()
+            .map(|field| field.parse().unwrap_or(0))
+            .collect();
+        let (task_started, image) = (fields[19] * 10_000_000, fields[25]);
+        let mut comm = [0; 16];
+        comm[..command.len()].copy_from_slice(command.as_bytes());
+        let mut decoder = Decoder::new(Arc::default(), false);
+        let kernel = 1 << 63;
+        // No process has an id this large.
+        let (child, parent) = (u32::MAX, std::process::id());
+        for (sk, time, tgid) in [(kernel | 1, 200, child), (kernel | 2, 100, parent)] {
+            let open = wirespan_events::Open {
+                header: wirespan_events::Header {
+                    sk,
+                    inode: 7,
+                    time,
+                    ..Default::default()
+                },
+                task_started,
+                comm,
+                tgid,
+                image,
+                ..Default::default()
+            };
+            decoder.record(&Record::Open(open));
+        }
+        let mut events = Vec::new();
+        decoder.release(1_000, &mut events);
+        let [
+            SocketEvent::Process(of_parent),
+            SocketEvent::Open(_),
+            SocketEvent::Process(of_child),
+            SocketEvent::Open(last),
+        ] = events.as_slice()
+        else {
+            panic!("{events:?}")
+        };
+        assert!(!of_parent.executable.is_empty());
+        let expected = Process {
+            pid: child,
+            ..Process::clone(of_parent)
+        };
+        assert_eq!(**of_child, expected);
+        assert_eq!(last.process.unwrap().pid, child);
     }
 }

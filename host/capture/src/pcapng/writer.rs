@@ -179,7 +179,7 @@ impl PcapngWriter {
             }
             // Only packets have it.
             // Names of Unix sockets have no place in packets.
-            SocketEvent::Confirmed(_) | SocketEvent::Unix(_) => {}
+            SocketEvent::Confirmed(_) | SocketEvent::Held(_) | SocketEvent::Unix(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use reading::started;
-use reading::{Reading, TICK_NANOS, read_now, read_stat};
+use reading::{Reading, TICK_NANOS, has_random_stacks, read_now, read_stat};
 
 use crate::event::Process;
 
@@ -65,6 +65,8 @@ pub struct ProcessTable {
     recent: HashMap<u32, Entry>,
     older: HashMap<u32, Entry>,
     limit: usize,
+    /// The kernel puts each program's stack at a place of its own.
+    random_stacks: bool,
 }
 
 #[derive(Debug)]
@@ -87,11 +89,13 @@ impl Default for ProcessTable {
 impl ProcessTable {
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
+        let random_stacks = has_random_stacks(&root);
         Self {
             root,
             recent: HashMap::new(),
             older: HashMap::new(),
             limit: MAX_PROCESSES,
+            random_stacks,
         }
     }
 
@@ -126,8 +130,15 @@ impl ProcessTable {
         {
             return Some(Arc::clone(&entry.process));
         }
-        let fresh = read_now(&self.root, pid)
+        let mut fresh = read_now(&self.root, pid)
             .filter(|fresh| started.is_none_or(|started| started == fresh.process.started));
+        if !self.recent.contains_key(&pid)
+            && fresh
+                .as_ref()
+                .is_none_or(|fresh| fresh.process.executable.is_empty() || fresh.no_environment)
+        {
+            fresh = self.fork_of_known(pid, hint).or(fresh);
+        }
         let known = self
             .recent
             .get_mut(&pid)
@@ -170,6 +181,41 @@ impl ProcessTable {
         self.recent.remove(&pid);
         self.older.remove(&pid);
         self.lookup_hinted(pid, hint)
+    }
+
+    /// What a process has been that has ended before it could be read, if it was a fork of one that is
+    /// remembered.
+    pub fn lookup_fork(&mut self, pid: u32, hint: ProcessHint<'_>) -> Option<Arc<Process>> {
+        let known = self.recent.get(&pid);
+        if known.is_some_and(|entry| entry.doubtful == 0 && !entry.process.executable.is_empty()) {
+            return None;
+        }
+        let fork = self.fork_of_known(pid, hint)?;
+        self.older.remove(&pid);
+        Some(self.insert(fork, None))
+    }
+
+    /// One that has ended before it could be read, and had the stack of one that is remembered: it was a fork of
+    /// that one, or that one is of it, and both are the same program.
+    fn fork_of_known(&self, pid: u32, hint: ProcessHint<'_>) -> Option<Reading> {
+        if !self.random_stacks {
+            return None;
+        }
+        let (started, command, image) = (hint.started?, hint.command?, hint.image?);
+        let all = self.recent.values().chain(self.older.values());
+        let twin = all
+            .filter(|entry| entry.image == image && entry.doubtful == 0)
+            .filter(|entry| !entry.process.executable.is_empty())
+            .find(|entry| entry.process.command.as_bytes() == command)?;
+        Some(Reading {
+            process: Process {
+                pid,
+                started: round_started(started),
+                ..Process::clone(&twin.process)
+            },
+            image,
+            no_environment: false,
+        })
     }
 
     /// Number of processes remembered.

@@ -111,6 +111,13 @@ pub(super) fn parse_stat(stat: &[u8]) -> Option<Stat> {
     })
 }
 
+/// Whether two programs with their stacks at one place are one: not where somebody has turned that off for all.
+pub(super) fn has_random_stacks(root: &Path) -> bool {
+    const MAX_BYTES: u64 = 16;
+    let setting = root.join("sys/kernel/randomize_va_space");
+    crate::bounded::read(&setting, MAX_BYTES).is_ok_and(|setting| setting.trim_ascii() != b"0")
+}
+
 /// Start of a process as `/proc` tells it, without anything else.
 #[must_use]
 pub fn started(root: &Path, pid: u32) -> Option<ProcessKey> {

@@ -311,6 +311,44 @@ fn a_record_of_a_program_that_is_gone_is_not_told_as_the_one_after_it() {
 }
 
 #[test]
+fn a_fork_that_ended_before_it_could_be_read_is_the_program_of_its_parent() {
+    let parent = Running::start(Command::new("/bin/cat").env("OTEL_SERVICE_NAME", "pets"));
+    let pid = parent.0.id();
+    let mut table = table();
+    parent.until(|| {
+        table
+            .lookup(pid)
+            .is_some_and(|process| process.command == "cat" && process.service_name.is_some())
+    });
+    let before = table.lookup(pid).unwrap();
+    let image = read_stat(Path::new("/proc"), pid).unwrap().image;
+    // No process has an id this large.
+    let gone = u32::MAX;
+    let hint = |image, command| ProcessHint {
+        started: Some(before.started + TICK_NANOS + 1),
+        command: Some(command),
+        image: Some(image),
+    };
+    assert!(
+        table
+            .lookup_hinted(gone, hint(image + 16, b"cat"))
+            .is_none()
+    );
+    assert!(table.lookup_hinted(gone, hint(image, b"dog")).is_none());
+    let fork = table.lookup_hinted(gone, hint(image, b"cat")).unwrap();
+    let expected = Process {
+        pid: gone,
+        started: before.started + TICK_NANOS,
+        ..Process::clone(&before)
+    };
+    assert_eq!(*fork, expected);
+    // Remembered as any other.
+    let again = table.lookup_hinted(gone, hint(image, b"cat")).unwrap();
+    assert!(Arc::ptr_eq(&fork, &again));
+    assert_eq!(table.lookup(pid).as_ref(), Some(&before));
+}
+
+#[test]
 fn an_ended_process_that_nobody_waited_for_keeps_what_was_known() {
     let mut child = Running::start(&mut Command::new("/bin/cat"));
     let pid = child.0.id();

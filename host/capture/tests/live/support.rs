@@ -233,6 +233,7 @@ impl Bench {
             SocketEvent::Secured(secured) => seen.secured.push(secured),
             SocketEvent::End(end) => seen.ends.push(end),
             SocketEvent::Close(close) => seen.close = Some(close),
+            SocketEvent::Held(held) => assert!(held.time >= seen.open.time),
             other => panic!("{other:?}"),
         }
     }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wirespan_capture::{
-    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Layer, Missing,
-    Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
+    Close, CloseReason, Confirmed, ConnectionKey, Data, Direction, End, Executed, Held, Layer,
+    Missing, Nanos, Open, Process, ProcessKey, Role, Secured, SocketEvent, Transport,
 };
 use wirespan_stream::{ConnectionInfo, Connections, GapCause, Limits, StreamClose, StreamEvent};
 

@@ -162,10 +162,63 @@ fn a_process_that_becomes_another_program_keeps_its_connections() {
     let Some(StreamEvent::Executed { info, .. }) = table.out.last() else {
         panic!("{:?}", table.out)
     };
-    let mut programs = 1;
+    let mut programs = 0;
     let mut info = info;
     while let Some((_, before)) = &info.before {
+        assert!(info.process.is_some());
         (programs, info) = (programs + 1, before);
     }
     assert_eq!(programs, wirespan_stream::limits::PROGRAMS);
+    // What it was before those is not known any more.
+    assert!(info.process.is_none());
+}
+
+#[test]
+fn a_connection_that_others_have_from_its_opener_is_of_whoever_uses_it() {
+    let process = |pid: u32| {
+        Arc::new(Process {
+            pid,
+            started: 70,
+            ..Process::default()
+        })
+    };
+    let SocketEvent::Open(mut opened) = open() else {
+        unreachable!()
+    };
+    let key = opened.key;
+    opened.process = Some(ProcessKey {
+        pid: 7,
+        started: 70,
+    });
+    let mut table = Table::default();
+    table.push(SocketEvent::Process(process(7)));
+    table.push(SocketEvent::Open(opened));
+    for (time, pid) in [(100, 8), (200, 7), (300, 9)] {
+        let process = process(pid);
+        table.push(SocketEvent::Held(Held { key, time, process }));
+    }
+    // The one that has it becomes another program; another one's is nothing to it.
+    for (time, pid) in [(400, 9), (500, 8)] {
+        let process = process(pid);
+        table.push(SocketEvent::Executed(Executed { time, process }));
+    }
+    let Some(StreamEvent::Executed { info, time: 400 }) = table.out.last() else {
+        panic!("{:?}", table.out)
+    };
+    let holders = [0, 99, 100, 199, 200, 300, 400, u64::MAX].map(|time| {
+        let process = info.at(time).process.as_ref();
+        process.map(|process| process.pid)
+    });
+    // As many as are remembered; who was first is not known any more.
+    let expected = [
+        None,
+        None,
+        Some(8),
+        Some(8),
+        Some(7),
+        Some(9),
+        Some(9),
+        Some(9),
+    ];
+    assert_eq!(holders, expected);
 }
