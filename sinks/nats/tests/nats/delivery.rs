@@ -12,12 +12,15 @@ use wirespan_sink::{Sink as _, SinkCounts};
 use wirespan_sink_nats::{BATCH_BYTES, BATCH_SPANS, Encoding, NatsConfig, NatsSink};
 use wirespan_span::{FlatSpan, Resource, Span};
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// Of a drain that has somebody to deliver to: it ends with the last confirmation, so only what hangs takes
+/// as long.
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn config(server: &Server) -> NatsConfig {
     NatsConfig {
         servers: vec![server.url()],
         cluster: "test".into(),
+        connect_timeout: LIMIT,
         ..NatsConfig::default()
     }
 }

@@ -10,7 +10,9 @@ use wirespan_sink::{Sink as _, SinkCounts};
 use wirespan_sink_nats::{Auth, NatsConfig, NatsSink};
 use wirespan_span::FlatSpan;
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// Of a drain that has somebody to deliver to: it ends with the last confirmation, so only what hangs takes
+/// as long.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server's own patience with who does not log in, or shake hands, is 2 s, which a busy machine can take.
 const PATIENCE: &str = "timeout: 30";
@@ -18,6 +20,7 @@ const PATIENCE: &str = "timeout: 30";
 fn config(url: String) -> NatsConfig {
     NatsConfig {
         servers: vec![url],
+        connect_timeout: LIMIT,
         ..NatsConfig::default()
     }
 }

@@ -50,8 +50,8 @@ impl Subscriber {
 
     pub(crate) fn next(&self) -> Message {
         self.messages
-            .recv_timeout(Duration::from_secs(10))
-            .expect("a message within 10 s")
+            .recv_timeout(Duration::from_secs(60))
+            .expect("a message within a minute")
     }
 
     /// Everything that the server had when this was called: what is published now comes behind it.
