@@ -73,6 +73,8 @@ counters! {
     UnprobedConnections = "unprobed_connections",
     /// Unix sockets given up because the kernel has skipped programs at calls, perhaps at theirs.
     Doubted = "doubted_connections",
+    /// Sockets that began to be followed; counted when they can be found in the map.
+    Followed = "followed_sockets",
 }
 
 impl Counter {

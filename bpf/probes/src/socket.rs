@@ -107,6 +107,7 @@ fn add_fresh(sk: u64, inode: u64, flags: u32) -> *mut Socket {
             return ptr::null_mut();
         }
     }
+    count(Counter::Followed, 1);
     SOCKETS.get_ptr_mut(sk).unwrap_or(ptr::null_mut())
 }
 

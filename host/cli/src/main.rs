@@ -3,6 +3,7 @@
 mod arguments;
 mod command;
 mod embedded;
+mod memory;
 mod stop;
 
 use std::io::{self, IsTerminal, Write};

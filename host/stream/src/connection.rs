@@ -111,6 +111,7 @@ impl Connection {
             info: Arc::clone(&self.info),
             layer: self.layer,
             halves: [self.halves.sent.rest()?, self.halves.received.rest()?],
+            ended: [self.halves.sent.is_ended(), self.halves.received.is_ended()],
             last_event: self.last_event,
             used: self.used,
         })
@@ -118,11 +119,12 @@ impl Connection {
 
     pub(crate) fn resumed(resting: &Resting) -> Self {
         let [sent, received] = resting.halves;
+        let [sent_ended, received_ended] = resting.ended;
         Self {
             layer: resting.layer,
             halves: Halves {
-                sent: Half::resumed(Direction::Sent, sent),
-                received: Half::resumed(Direction::Received, received),
+                sent: Half::resumed(Direction::Sent, sent, sent_ended),
+                received: Half::resumed(Direction::Received, received, received_ended),
             },
             used: resting.used,
             ..Self::new(

@@ -27,13 +27,11 @@ struct PendingEnd {
     time: Nanos,
 }
 
-/// A half that has handed on everything.
+/// A half that has handed on everything, and whose books are balanced: they begin anew where it goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestingHalf {
     next: u64,
-    account: Account,
     last_time: Nanos,
-    ended: bool,
 }
 
 #[derive(Debug)]
@@ -73,26 +71,29 @@ impl Half {
 
     /// What is to be kept of a half that waits for nothing; `None` where there is more.
     pub(crate) fn rest(&self) -> Option<RestingHalf> {
+        let next = self.next?;
         let plain = self.held.is_empty()
+            && self.account.difference(next) == 0
             && !self.packets
             && self.confirmed.is_none()
             && self.proof.is_none()
             && self.end.is_none();
         plain.then_some(RestingHalf {
-            next: self.next?,
-            account: self.account,
+            next,
             last_time: self.last_time,
-            ended: self.ended,
         })
     }
 
-    pub(crate) fn resumed(direction: Direction, resting: RestingHalf) -> Self {
+    pub(crate) fn resumed(direction: Direction, resting: RestingHalf, ended: bool) -> Self {
         Self {
-            account: resting.account,
             last_time: resting.last_time,
-            ended: resting.ended,
+            ended,
             ..Self::new(direction, Some(resting.next))
         }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     pub(crate) fn next(&self) -> Option<u64> {

@@ -20,7 +20,7 @@ use crate::nginx::{self, Nginx};
 use crate::process::Running;
 use crate::tools;
 pub use page::write;
-pub use reading::{Reading, cpu_nanos};
+pub use reading::{Reading, cpu_nanos, memory_kib};
 
 const IDLE: &str = include_str!("idle.py");
 const MYSQL: &str = include_str!("mysql.py");
@@ -30,6 +30,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// What was in flight is over, and caches have what they keep.
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// Memory that is the same for so long, but for this much, has come to rest; not waited for longer than
+/// the last of these.
+const CALM: Duration = Duration::from_secs(10);
+const CALM_KIB: u64 = 256;
+const CALM_WITHIN: Duration = Duration::from_secs(120);
 
 /// Entries of ended sockets are gone within this.
 const GIVEN_BACK: Duration = Duration::from_secs(30);
@@ -258,12 +264,14 @@ fn idle(plan: Plan) -> Result<Idle> {
     fs::write(path("go"), "")?;
     wait_for("warm")?;
     thread::sleep(SETTLE);
+    come_to_rest(&agent, plan)?;
     let without = cpu(&agent, plan.idle)?;
     let none = Reading::of(agent.pid())?;
     fs::write(path("hold"), "")?;
     let held = wait_for("held")?;
     thread::sleep(SETTLE);
     ensure!(held == plan.idle_connections.to_string(), "{held} are held");
+    come_to_rest(&agent, plan)?;
     let with = cpu(&agent, plan.idle)?;
     let idle = Idle {
         connections: plan.idle_connections,
@@ -273,6 +281,21 @@ fn idle(plan: Plan) -> Result<Idle> {
     };
     agent.stop(Signal::TERM)?;
     Ok(idle)
+}
+
+/// Waits until the agent's memory does not change any more: what its start took, and what connections took
+/// while they were busy, is given back. Where nobody watches for long, nobody waits for long.
+fn come_to_rest(agent: &Agent, plan: Plan) -> Result<()> {
+    let begun = Instant::now();
+    let mut since = (Instant::now(), memory_kib(agent.pid())?);
+    while since.0.elapsed() < CALM.min(plan.idle) && begun.elapsed() < CALM_WITHIN {
+        thread::sleep(CALM.min(plan.idle) / 10);
+        let now = memory_kib(agent.pid())?;
+        if now.abs_diff(since.1) > CALM_KIB {
+            since = (Instant::now(), now);
+        }
+    }
+    Ok(())
 }
 
 /// Part of a core that the agent takes.

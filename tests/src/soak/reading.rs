@@ -31,14 +31,7 @@ impl Reading {
     /// # Errors
     /// When the process is gone.
     pub fn of(pid: u32) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the agent")?;
-        let number = |field: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(field)?.split_whitespace().next())
-                .and_then(|text| text.parse::<u64>().ok())
-                .with_context(|| format!("{field} of the agent"))
-        };
+        let threads = status(pid, "Threads:")?;
         let mut probes = 0;
         let mut files = 0;
         for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
@@ -48,11 +41,11 @@ impl Reading {
             probes += usize::from(HOLDERS.iter().any(|holder| target == Path::new(holder)));
         }
         Ok(Self {
-            memory_kib: number("RssAnon:")?,
+            memory_kib: memory_kib(pid)?,
             entries: entries(pid)?,
             probes,
             files,
-            threads: usize::try_from(number("Threads:")?)?,
+            threads: usize::try_from(threads)?,
         })
     }
 
@@ -61,6 +54,23 @@ impl Reading {
     pub fn entries_of(&self, map: &str) -> u64 {
         self.entries.get(map).copied().unwrap_or(0)
     }
+}
+
+/// Resident, without what it shares with files.
+///
+/// # Errors
+/// When the process is gone.
+pub fn memory_kib(pid: u32) -> Result<u64> {
+    status(pid, "RssAnon:")
+}
+
+fn status(pid: u32, field: &str) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the agent")?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.split_whitespace().next())
+        .and_then(|text| text.parse().ok())
+        .with_context(|| format!("{field} of the agent"))
 }
 
 fn entries(pid: u32) -> Result<BTreeMap<String, u64>> {

@@ -442,6 +442,13 @@ impl Decoder {
         !self.pending.is_empty()
     }
 
+    /// Something has come behind which more may come at once. Not so where a process has become another
+    /// program: on most nodes one does every few seconds, and nobody has heard of it.
+    pub(super) fn is_active(&self) -> bool {
+        let mut waiting = self.pending.iter().map(|pending| &pending.waiting);
+        waiting.any(|waiting| !matches!(waiting, Waiting::Executed(_)))
+    }
+
     /// More is waiting than should.
     pub(super) fn is_long(&self) -> bool {
         self.pending.len() >= MAX_PENDING

@@ -115,13 +115,8 @@ impl LiveSource {
             report,
         } = load::load(config)?;
         let ended = leftovers.ended();
-        let reconciler = Reconciler::start(
-            sockets,
-            question,
-            leftovers,
-            skipped,
-            Arc::clone(&counters.host),
-        )?;
+        let reconciler =
+            Reconciler::start(sockets, question, leftovers, skipped, counters.clone())?;
         let tls = if tls {
             let host = Arc::clone(&counters.host);
             Tls::Watched(TlsProbes::start(
@@ -191,7 +186,7 @@ impl LiveSource {
                 }
             }
         }
-        if self.decoder.is_pending() {
+        if self.decoder.is_active() {
             self.active = Instant::now();
         }
         // Memory is bounded: what has piled up goes out, in the best order there is.

@@ -8,7 +8,7 @@ use wirespan_capture::live::CallPlaces;
 
 use crate::arguments::{Narrow, Output, Run};
 use crate::embedded::EMBEDDED;
-use crate::stop;
+use crate::{memory, stop};
 
 pub(crate) fn run(arguments: Run) -> Result<()> {
     small_pages();
@@ -33,7 +33,11 @@ pub(crate) fn run(arguments: Run) -> Result<()> {
         None => StandardOutput::JsonLines,
     };
     let stop = stop::on_signals()?;
-    let summary = watch(&config, &Artefacts::new(EMBEDDED), output, &stop, started)?;
+    let artefacts = Artefacts::new(EMBEDDED);
+    let summary = watch(&config, &artefacts, output, &stop, |parts| {
+        memory::give_back();
+        started(parts);
+    })?;
     for failure in &summary.failures {
         say(&format!("warning: {failure}"));
     }
