@@ -6,8 +6,10 @@
 //! what finds none of it is left out too: a connection whose opening is not known has no spans, and
 //! one whose end is not known is forgotten when it has been idle.
 
+use std::thread::{self, Thread};
+
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use wirespan_capture::{Missing, Nanos, SocketEvent};
 
 /// Batches a worker may be behind. A batch is what one drain of the rings brought.
@@ -35,9 +37,50 @@ pub(crate) struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerEnded;
 
+/// The worker's end of its queue.
+///
+/// Its thread parks while there is nothing. To wait on the channel itself would spin and yield first, a
+/// few times for each batch: on a busy node these are as many turns that the observed programs lose.
+#[derive(Debug)]
+pub(crate) struct Batches(Receiver<Batch>);
+
+impl Batches {
+    /// Waits for the next batch; `None` when no more will come. Only on the thread that
+    /// [`Feeder::wakes`] was told of.
+    pub(crate) fn wait(&self) -> Option<Batch> {
+        loop {
+            match self.0.try_recv() {
+                Ok(batch) => return Some(batch),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => thread::park(),
+            }
+        }
+    }
+}
+
+/// Wakes a worker a last time when nothing more will come.
+#[derive(Debug)]
+struct Worker(Option<Thread>);
+
+impl Worker {
+    fn wake(&self) {
+        if let Some(thread) = &self.0 {
+            thread.unpark();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Feeder {
     queue: Sender<Batch>,
+    // Behind the queue: it is to be woken when that has ended.
+    worker: Worker,
     held: Vec<SocketEvent>,
     held_bytes: usize,
     lost_bytes: u64,
@@ -46,18 +89,24 @@ pub(crate) struct Feeder {
 
 impl Feeder {
     #[must_use]
-    pub(crate) fn new() -> (Self, Receiver<Batch>) {
+    pub(crate) fn new() -> (Self, Batches) {
         let (queue, receiver) = bounded(QUEUE_BATCHES);
         (
             Self {
                 queue,
+                worker: Worker(None),
                 held: Vec::new(),
                 held_bytes: 0,
                 lost_bytes: 0,
                 lost_events: 0,
             },
-            receiver,
+            Batches(receiver),
         )
+    }
+
+    /// The thread that takes the batches.
+    pub(crate) fn wakes(&mut self, worker: Thread) {
+        self.worker = Worker(Some(worker));
     }
 
     pub(crate) fn add(&mut self, mut event: SocketEvent) {
@@ -88,6 +137,7 @@ impl Feeder {
         };
         match self.queue.try_send(batch) {
             Ok(()) => {
+                self.worker.wake();
                 self.held_bytes = 0;
                 true
             }
@@ -154,10 +204,10 @@ mod tests {
         }
         assert_eq!(feeder.lost(), (8 << 20, 0));
         for _ in 0..QUEUE_BATCHES {
-            receiver.recv().unwrap();
+            receiver.wait().unwrap();
         }
         assert!(feeder.flush(3));
-        let batch = receiver.recv().unwrap();
+        let batch = receiver.wait().unwrap();
         assert_eq!(batch.events.len(), 40);
         let SocketEvent::Data(last) = batch.events.last().unwrap() else {
             panic!("data")
@@ -195,6 +245,28 @@ mod tests {
         }
         assert_eq!(feeder.held.len(), MAX_HELD);
         assert_eq!(feeder.lost().1, 10 + MAX_HELD_EVENTS as u64);
+    }
+
+    #[test]
+    fn a_worker_that_waits_gets_every_batch_and_the_end() {
+        const BATCHES: u64 = 2_000;
+        let (mut feeder, batches) = Feeder::new();
+        let worker = thread::spawn(move || {
+            std::iter::from_fn(|| batches.wait())
+                .map(|batch| batch.events.len() as u64)
+                .sum::<u64>()
+        });
+        feeder.wakes(worker.thread().clone());
+        for n in 0..BATCHES {
+            feeder.add(data(n, 1));
+            assert!(feeder.flush(n));
+            if n % 16 == 0 {
+                // So that it finds nothing now and then.
+                thread::yield_now();
+            }
+        }
+        feeder.finish(BATCHES).unwrap();
+        assert_eq!(worker.join().unwrap(), BATCHES);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
 use wirespan_capture::{ConnectionKey, Progress, Said, SocketEvent, Source, Verdicts};
 use wirespan_sink::{SinkError, SinkHandle};
 use wirespan_span::Span;
@@ -16,7 +15,7 @@ use crate::audit::Audit;
 use crate::books::{Books, Law};
 use crate::counters::{AgentCounters, LaneCounters};
 use crate::error::AgentError;
-use crate::feeder::{Batch, Feeder};
+use crate::feeder::{Batches, Feeder};
 use crate::filter::Filter;
 use crate::lane::Lane;
 
@@ -75,8 +74,7 @@ pub(crate) fn run(
     let mut feeders = Vec::new();
     let mut workers = Vec::new();
     for (number, lane) in lanes.into_iter().enumerate() {
-        let (feeder, batches) = Feeder::new();
-        feeders.push(feeder);
+        let (mut feeder, batches) = Feeder::new();
         let worker = LaneThread {
             lane,
             batches,
@@ -88,8 +86,11 @@ pub(crate) fn run(
         let name = format!("worker-{number}");
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || worker.work());
-        workers.push(thread.map_err(AgentError::Thread)?);
+            .spawn(move || worker.work())
+            .map_err(AgentError::Thread)?;
+        feeder.wakes(thread.thread().clone());
+        feeders.push(feeder);
+        workers.push(thread);
     }
     let mut capture = Capture {
         feeders,
@@ -282,7 +283,7 @@ fn join(workers: Vec<JoinHandle<()>>) -> Result<(), AgentError> {
 /// One worker thread.
 struct LaneThread {
     lane: Lane,
-    batches: Receiver<Batch>,
+    batches: Batches,
     sinks: Vec<Arc<SinkHandle>>,
     verdicts: Arc<dyn Verdicts>,
     counters: Arc<LaneCounters>,
@@ -293,7 +294,7 @@ impl LaneThread {
     fn work(mut self) {
         let mut last_watermark = 0;
         // Batches come when nothing happens, too: with the time, for timers.
-        while let Ok(batch) = self.batches.recv() {
+        while let Some(batch) = self.batches.wait() {
             for event in batch.events {
                 self.lane.push(event);
             }
