@@ -97,6 +97,8 @@ pub struct Settings {
     /// Further bytes of an undecided connection, both sides together, that are copied while the ring is
     /// not half full.
     pub unknown_more_bytes: u32,
+    /// What a ring can hold.
+    pub ring_bytes: u32,
 }
 
 /// Bits of [`Settings::filter`].
@@ -128,13 +130,24 @@ pub const CONTROLS: usize = 4;
 
 /// Indices into the control array.
 pub mod control {
-    /// The host sleeps until it is woken: 1, else 0.
+    /// Whether the host is to be woken: one of [`wake`](super::wake).
     pub const WAKE: u32 = 0;
     /// Not 0: all probes are attached. Before, some calls would be seen and others not, which looks
     /// like loss.
     pub const WATCHING: u32 = 1;
     /// Set by the kernel side, and never cleared: there are processes in `TLS_PROCESSES`.
     pub const TLS_OUTPUTS: u32 = 2;
+}
+
+/// Values of [`control::WAKE`].
+pub mod wake {
+    /// It looks by itself, soon.
+    pub const NEVER: u32 = 0;
+    /// By the next record: it sleeps.
+    pub const BY_ANY: u32 = 1;
+    /// It looks by itself, but later than it would if a connection were new or undecided, or much were
+    /// waiting: the first record of that kind makes `BY_ANY` of this.
+    pub const BY_NEED: u32 = 2;
 }
 
 /// Programs that go on with a call where one had to stop, by their place in the array.
@@ -154,12 +167,13 @@ impl Default for Settings {
             copy_all: 0,
             filter: 0,
             unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
+            ring_bytes: 0,
         }
     }
 }
 
 const _: () = assert!(size_of::<Offsets>() == 59 * 4);
-const _: () = assert!(size_of::<Settings>() == 40);
+const _: () = assert!(size_of::<Settings>() == 44);
 
 #[cfg(feature = "user")]
 mod user {

@@ -37,8 +37,7 @@ const NOTHING: Found = Found { sk: 0, inode: 0 };
 pub unsafe fn bind<const PIECES: u8>(call: *mut Call, state: *mut Socket) {
     // SAFETY: as the caller promises.
     unsafe {
-        let thread = bpf_get_current_pid_tgid();
-        let tgid = thread >> 32;
+        let tgid = u64::from((*call).tgid);
         let found = Found {
             sk: (*call).sk,
             inode: (*call).inode,

@@ -81,6 +81,7 @@ pub static SETTINGS: Settings = Settings {
     copy_all: 0,
     filter: 0,
     unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
+    ring_bytes: 0,
 };
 
 /// Reads one offset.

@@ -179,6 +179,7 @@ unsafe fn allow(call: *mut Call, state: *mut Socket, ring: *mut c_void) -> bool 
             return false;
         }
         if kind == verdict::UNKNOWN {
+            report::hurry();
             if (*state).last_direction != direction {
                 (*state).last_direction = direction;
                 let turns = (*state).turns.wrapping_add(1);

@@ -4,14 +4,14 @@ use core::ffi::c_void;
 use core::ptr::{self, read_volatile};
 
 use aya_ebpf::bindings::{
-    BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+    BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
 };
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id,
     bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_discard, bpf_ringbuf_query,
     bpf_ringbuf_reserve, bpf_ringbuf_submit,
 };
-use wirespan_events::config::control;
+use wirespan_events::config::{control, wake};
 use wirespan_events::direction::SENT;
 use wirespan_events::{
     Close, Counter, Data, End, Exec, Header, MAGIC, Open, Secured, UNIX_NAME, UNIX_NAME_ROOM, Unix,
@@ -34,10 +34,14 @@ pub fn ring() -> Option<*mut c_void> {
         .map(|ring| ptr::from_ref::<Ring>(ring).cast_mut().cast())
 }
 
-/// Whether less than an eighth of the ring is free: what is left is for records without payload.
+/// Whether less than an eighth of the ring is free: what is left is for records without payload. Where a
+/// 32nd of it waits the host is to look soon.
 #[inline(always)]
 pub fn is_tight(ring: *mut c_void) -> bool {
     let (held, size) = filling(ring);
+    if held > size >> 5 {
+        hurry();
+    }
     held > size - (size >> 3)
 }
 
@@ -52,12 +56,8 @@ pub fn is_half_full(ring: *mut c_void) -> bool {
 #[inline(always)]
 fn filling(ring: *mut c_void) -> (u64, u64) {
     // SAFETY: `ring` is a ring map.
-    unsafe {
-        (
-            bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()),
-            bpf_ringbuf_query(ring, BPF_RB_RING_SIZE.into()),
-        )
-    }
+    let held = unsafe { bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) };
+    (held, setting!(ring_bytes).into())
 }
 
 /// Room for a record, uninitialised.
@@ -75,11 +75,11 @@ pub fn reserve<T>(ring: *mut c_void) -> Option<*mut T> {
 #[inline(always)]
 pub unsafe fn submit<T>(record: *mut T) {
     let mut flags = BPF_RB_NO_WAKEUP;
-    if let Some(wake) = CONTROL.get_ptr_mut(control::WAKE) {
+    if let Some(asked) = CONTROL.get_ptr_mut(control::WAKE) {
         // SAFETY: a value of an array map; a lost update wakes the host twice.
         unsafe {
-            if *wake != 0 {
-                *wake = 0;
+            if *asked == wake::BY_ANY {
+                *asked = wake::NEVER;
                 flags = BPF_RB_FORCE_WAKEUP;
             }
         }
@@ -87,6 +87,19 @@ pub unsafe fn submit<T>(record: *mut T) {
     count(Counter::Records, 1);
     // SAFETY: as the caller promises.
     unsafe { bpf_ringbuf_submit(record.cast(), flags.into()) };
+}
+
+/// The next record wakes the host, unless that looks soon.
+#[inline(always)]
+pub fn hurry() {
+    if let Some(asked) = CONTROL.get_ptr_mut(control::WAKE) {
+        // SAFETY: as in `submit`.
+        unsafe {
+            if *asked == wake::BY_NEED {
+                *asked = wake::BY_ANY;
+            }
+        }
+    }
 }
 
 #[inline(always)]
@@ -186,6 +199,7 @@ pub unsafe fn open(socket: *mut Socket, sk: u64, tgid: u32, time: u64) -> bool {
         (&raw mut (*record).tgid).write(tgid);
         (&raw mut (*record).image).write(walk::image());
         (*socket).holder = tgid;
+        hurry();
         submit(record);
         // Behind that: whoever finds it announced may hand over bytes in another ring, and the host must
         // not find those first.

@@ -54,6 +54,7 @@ mod trials;
 mod unbound;
 mod uprobes;
 mod verdicts;
+mod waking;
 mod watched;
 
 pub use config::{CallPlaces, LiveConfig, LiveReport, ProbeSet, without_tls};

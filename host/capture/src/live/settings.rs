@@ -9,7 +9,11 @@ use super::load::{borrow, refused};
 use super::offsets::{ABSENT, Offsets};
 use crate::error::CaptureError;
 
-pub(super) fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Settings {
+pub(super) fn settings(
+    config: &LiveConfig,
+    rings: u32,
+    ring_bytes: u32,
+) -> wirespan_events::Settings {
     let mut agents = [0; AGENTS];
     let own = if config.observe_self {
         0
@@ -40,6 +44,7 @@ pub(super) fn settings(config: &LiveConfig, rings: u32) -> wirespan_events::Sett
         copy_all: config.copy_all.into(),
         filter: bits,
         unknown_more_bytes: config.unknown_more_bytes,
+        ring_bytes,
     }
 }
 

@@ -3,11 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aya::maps::{Array, MapData};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
-use wirespan_events::config::control;
-
 use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport};
 use super::counters::LiveCounters;
@@ -19,12 +14,18 @@ use super::ring::{Drained, Ring};
 use super::tls_probes::TlsProbes;
 use super::uprobes::Uprobes;
 use super::verdicts::LiveVerdicts;
+use super::waking::{Waking, Woken};
 use crate::error::CaptureError;
 use crate::event::{Nanos, SocketEvent};
 use crate::source::{Clock, Progress, Source, Verdicts};
 
 /// Between two drains. Wakeups by the kernel cost the observed program a microsecond a record.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
+/// The same while every connection is old and decided and little is waiting: each drain takes a turn from
+/// the observed program and leaves it cold caches. The kernel wakes the host before when that changes.
+const CALM_INTERVAL: Duration = Duration::from_millis(5);
+/// How long it stays hurried by that.
+const HURRIED_FOR: Duration = Duration::from_millis(20);
 /// After so long without a record the kernel is asked to wake the host, and the timer stops.
 const IDLE_AFTER: Duration = Duration::from_millis(20);
 /// A probe takes the time first and hands its record over a little later; what is younger than this
@@ -66,7 +67,7 @@ pub struct LiveSource {
     // Before the rings, so that the probes are gone before these are.
     _attached: Attached,
     rings: Vec<Ring>,
-    control: Array<MapData, u32>,
+    waking: Waking,
     cgroups: Option<Cgroups>,
     verdicts: Arc<LiveVerdicts>,
     counters: LiveCounters,
@@ -76,6 +77,8 @@ pub struct LiveSource {
     horizon: Nanos,
     /// When the last record came.
     active: Instant,
+    /// When the kernel last woke the host in a calm interval.
+    hurried: Instant,
     warnings: Vec<String>,
 }
 
@@ -145,8 +148,8 @@ impl LiveSource {
         let source = Self {
             _reconciler: reconciler,
             _attached: Attached { tls, links },
+            waking: Waking::new(control, &rings),
             rings,
-            control,
             cgroups,
             verdicts: Arc::new(verdicts),
             decoder: Decoder::new(Arc::clone(&counters.host), !config.ports.is_empty()),
@@ -154,6 +157,7 @@ impl LiveSource {
             clock,
             horizon: monotonic(),
             active: Instant::now(),
+            hurried: Instant::now(),
             warnings,
         };
         Ok((source, report))
@@ -200,28 +204,22 @@ impl LiveSource {
     /// Waits for the next drain: on a timer while records come, else until the kernel wakes. Whether
     /// the wait was interrupted by a signal: whoever asked may have been told to stop.
     fn sleep(&mut self, left: Duration) -> bool {
-        if self.decoder.is_pending() || self.active.elapsed() < IDLE_AFTER {
-            std::thread::sleep(DRAIN_INTERVAL.min(left));
-            return false;
+        let (woken, otherwise) =
+            if !self.decoder.is_pending() && self.active.elapsed() >= IDLE_AFTER {
+                (self.waking.until_any(&self.rings, left), IDLE_AFTER)
+            } else if self.hurried.elapsed() >= HURRIED_FOR {
+                let woken = self.waking.until_needed(CALM_INTERVAL.min(left));
+                if woken == Some(Woken::ByKernel) {
+                    self.hurried = Instant::now();
+                }
+                (woken, DRAIN_INTERVAL)
+            } else {
+                (None, DRAIN_INTERVAL)
+            };
+        if woken.is_none() {
+            std::thread::sleep(otherwise.min(left));
         }
-        if self.control.set(control::WAKE, 1, 0).is_err() {
-            std::thread::sleep(IDLE_AFTER.min(left));
-            return false;
-        }
-        let mut interrupted = false;
-        // A record that came before the flag was set wakes nobody.
-        if self.rings.iter().all(Ring::is_empty) {
-            let mut polled: Vec<PollFd<'_>> = self
-                .rings
-                .iter()
-                .map(|ring| PollFd::from_borrowed_fd(ring.fd(), PollFlags::IN))
-                .collect();
-            let timeout = Timespec::try_from(left).ok();
-            // Whatever comes of it, the rings are looked at next.
-            interrupted = rustix::event::poll(&mut polled, timeout.as_ref()) == Err(Errno::INTR);
-        }
-        let _ = self.control.set(control::WAKE, 0, 0);
-        interrupted
+        woken == Some(Woken::BySignal)
     }
 }
 
