@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use wasmtime::EngineWeak;
 
-/// Resolution of deadlines: a small part of the shortest budget.
-pub(crate) const TICK: Duration = Duration::from_millis(2);
+/// Resolution of deadlines: a small part of the shortest budget. Each tick takes a turn from somebody on a
+/// busy node.
+pub(crate) const TICK: Duration = Duration::from_millis(4);
 
 /// Ticks without a call after which the thread sleeps until there is one.
-const IDLE_TICKS: u32 = 50;
+const IDLE_TICKS: u32 = 25;
 
 #[derive(Debug, Default)]
 struct Shared {
