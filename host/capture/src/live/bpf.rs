@@ -333,13 +333,14 @@ pub(super) enum Moment {
     Return,
 }
 
-/// Puts a program ([`ProgramKind::LinkedProbe`]) on offsets of a file, in every process; taken off
-/// again when the result is dropped.
+/// Puts a program ([`ProgramKind::LinkedProbe`]) on offsets of a file, in every process or in the one that
+/// is named; taken off again when the result is dropped.
 pub(super) fn link_uprobes(
     program: BorrowedFd<'_>,
     path: &CStr,
     offsets: &[u64],
     moment: Moment,
+    process: Option<u32>,
 ) -> io::Result<OwnedFd> {
     /// `BPF_F_UPROBE_MULTI_RETURN`.
     const AT_RETURN: u32 = 1;
@@ -359,7 +360,7 @@ pub(super) fn link_uprobes(
                 Moment::Entry => 0,
                 Moment::Return => AT_RETURN,
             },
-            pid: 0,
+            pid: process.unwrap_or(0),
             zero: 0,
         },
     )
@@ -369,7 +370,7 @@ pub(super) fn link_uprobes(
 /// directory cannot be probed. Nothing is attached.
 pub(super) fn has_uprobe_links() -> bool {
     let refused = load(ProgramKind::LinkedProbe)
-        .and_then(|program| link_uprobes(program.as_fd(), c"/", &[0], Moment::Entry));
+        .and_then(|program| link_uprobes(program.as_fd(), c"/", &[0], Moment::Entry, None));
     refused.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
 }
 

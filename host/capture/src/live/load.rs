@@ -26,7 +26,7 @@ use super::settings::{fill_filters, offsets, settings};
 use super::skipped::Skipped;
 use super::threads::Threads;
 use super::tracefs::Tracefs;
-use super::uprobes::{UprobeMeans, Uprobes};
+use super::uprobes::{UprobeMeans, Uprobes, only_process};
 use super::verdicts::LiveVerdicts;
 use crate::error::CaptureError;
 use crate::process::proc_root;
@@ -188,7 +188,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     links.take_over(std::mem::take(&mut at_functions.links));
     let question = load_question(&mut ebpf, &mut report);
     let skipped = Skipped::of(&ebpf, at_functions);
-    let mut uprobes = Uprobes::new(ebpf);
+    let mut uprobes = Uprobes::new(ebpf, only_process(&config.pids));
     let tls = match without_tls {
         None => load_tls(&mut uprobes, code.as_ref(), &mut report),
         Some(why) => {

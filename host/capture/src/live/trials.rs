@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::bpf::{self, Moment, ProgramKind};
 use super::btf::{Btf, KERNEL_BTF, kind};
@@ -90,7 +90,7 @@ pub(super) fn capabilities(report: &mut FeatureReport) {
             );
         }
     }
-    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let namespace = pid_namespace();
     if namespace.as_os_str() == HOST_PID_NAMESPACE {
         report.ok("process ids", "those of the node");
     } else {
@@ -105,6 +105,15 @@ pub(super) fn capabilities(report: &mut FeatureReport) {
             "run outside of the container, or with `hostPID: true` (Docker: `--pid=host`)",
         );
     }
+}
+
+fn pid_namespace() -> PathBuf {
+    std::fs::read_link("/proc/self/ns/pid").unwrap_or_default()
+}
+
+/// Whether numbers of processes are here what they are to the kernel side.
+pub(super) fn has_process_ids_of_the_node() -> bool {
+    pid_namespace().as_os_str() == HOST_PID_NAMESPACE
 }
 
 pub(super) fn type_information(report: &mut FeatureReport) -> Option<Btf> {
@@ -193,7 +202,7 @@ pub(super) fn programs(report: &mut FeatureReport, btf: Option<&Btf>, tracefs: O
 
     let links = bpf::load(ProgramKind::LinkedProbe).and_then(|program| {
         let (path, _file) = probed_file()?;
-        bpf::link_uprobes(program.as_fd(), &path, &[0, 1], Moment::Entry)
+        bpf::link_uprobes(program.as_fd(), &path, &[0, 1], Moment::Entry, None)
     });
     report.tried(
         "uprobe_multi link",

@@ -18,10 +18,12 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 
 use super::bpf::{self, Moment, ProgramKind};
 use super::code::Code;
+use super::deny;
 use super::library::{TlsFunction, TlsLibrary};
 use super::links::Links;
 use super::load::reason;
 use super::probes::GoesOn;
+use super::trials;
 
 /// By what programs are kept at their places in user space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,31 @@ pub(super) struct Uprobes {
     /// Arrays of programs that those go on with: the kernel empties one that nobody holds.
     arrays: Vec<OwnedFd>,
     means: UprobeMeans,
+    /// The only process that links are for.
+    only: Option<u32>,
+}
+
+/// A kernel before this one may take the number of a process for that of a thread.
+const KNOWS_PROCESSES: (u32, u32) = (6, 12);
+
+/// The only process that may be observed, where there is one and links can be for it alone: then no other
+/// one that has mapped the same library runs into a probe only to be let through.
+pub(super) fn only_process(pids: &[u32]) -> Option<u32> {
+    match pids {
+        [pid]
+            if version(&deny::release()) >= Some(KNOWS_PROCESSES)
+                && trials::has_process_ids_of_the_node() =>
+        {
+            Some(*pid)
+        }
+        _ => None,
+    }
+}
+
+/// The first two numbers of a release of the kernel.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 impl std::fmt::Debug for Uprobes {
@@ -64,9 +91,11 @@ struct Places {
 
 impl Uprobes {
     /// Takes over the kernel side, whose other programs are attached already.
-    pub(super) fn new(ebpf: Ebpf) -> Self {
+    /// `only`: see [`only_process`].
+    pub(super) fn new(ebpf: Ebpf, only: Option<u32>) -> Self {
         Self {
             ebpf,
+            only,
             linked: HashMap::new(),
             arrays: Vec::new(),
             means: UprobeMeans::None,
@@ -154,10 +183,16 @@ impl Uprobes {
                 Some(program) => {
                     let path = CString::new(OsString::from(&library.path).into_vec())
                         .map_err(|error| reason(&error))?;
-                    let link =
-                        bpf::link_uprobes(program.as_fd(), &path, &places.offsets, places.moment)
-                            .map_err(|error| format!("{}: {error}", places.program))?;
-                    links.push(link);
+                    let link = |process| {
+                        let program = program.as_fd();
+                        bpf::link_uprobes(program, &path, &places.offsets, places.moment, process)
+                    };
+                    // One that has ended, or that is still to come.
+                    let link = match link(self.only) {
+                        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => link(None),
+                        made => made,
+                    };
+                    links.push(link.map_err(|error| format!("{}: {error}", places.program))?);
                 }
                 None => self.attach_events(library, &places, &mut links)?,
             }
@@ -261,6 +296,22 @@ fn places(functions: &[(TlsFunction, u64)]) -> Vec<Places> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_have_two_numbers_that_count() {
+        for (release, numbers) in [
+            ("6.18.44", Some((6, 18))),
+            ("5.10.0-32-cloud-amd64", Some((5, 10))),
+            ("7.3+x", Some((7, 3))),
+            ("6", None),
+            ("", None),
+            ("next-6.1", None),
+        ] {
+            assert_eq!(version(release), numbers, "{release}");
+        }
+        assert_eq!(only_process(&[]), None);
+        assert_eq!(only_process(&[1, 2]), None);
+    }
 
     #[test]
     fn each_program_has_all_of_its_places_and_returns_come_first() {
