@@ -3,9 +3,7 @@
 use core::ffi::c_void;
 use core::ptr::{self, read_volatile};
 
-use aya_ebpf::bindings::{
-    BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
-};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_smp_processor_id,
     bpf_probe_read_kernel as probe_read_kernel, bpf_ringbuf_discard, bpf_ringbuf_query,
