@@ -172,6 +172,7 @@ fn redis_is_recognised_as_none_of_ours_and_no_longer_copied_then() -> Result<()>
     const CONNECTIONS: usize = 2;
     const BYTES: usize = 4096;
     const REQUESTS: usize = 5000;
+    const IGNORED: &str = "wirespan_capture_kernel_ignored_bytes_total";
     let redis = Redis::start()?;
     let agent = Agent::watching(&[redis.port])?;
     assert_eq!(redis.command(&["set", "key", "value"])?, "OK\n");
@@ -202,19 +203,23 @@ fn redis_is_recognised_as_none_of_ours_and_no_longer_copied_then() -> Result<()>
         ensure!(&answer == b"+OK\r\n", "Redis said {answer:?}");
         Ok(())
     };
-    let before = wait::until("the connection that is held is counted", SOON, || {
+    // Being counted is not yet being left alone: the kernel side is told by another thread, of each end.
+    let before = wait::until("both ends of the connection are left alone", SOON, || {
+        let before = agent::metrics(agent.metrics_port())?;
         set()?;
-        let metrics = agent::metrics(agent.metrics_port())?;
-        let unknown = metric(&metrics, "wirespan_connections_unknown_total")?;
-        Ok((unknown == f64::from(ends + 2)).then_some(metrics))
+        let after = agent::metrics(agent.metrics_port())?;
+        let ignored = metric(&after, IGNORED)? - metric(&before, IGNORED)?;
+        Ok((ignored >= (2 * BYTES) as f64).then_some(after))
     })?;
+    let unknown = metric(&before, "wirespan_connections_unknown_total")?;
+    assert_eq!(unknown, f64::from(ends + 2));
     for _ in 0..REQUESTS {
         set()?;
     }
     let after = agent::metrics(agent.metrics_port())?;
     let more = |name: &str| Ok::<_, anyhow::Error>(metric(&after, name)? - metric(&before, name)?);
     let copied = more("wirespan_capture_kernel_copied_bytes_total")?;
-    let ignored = more("wirespan_capture_kernel_ignored_bytes_total")?;
+    let ignored = more(IGNORED)?;
     assert_eq!(copied, 0.0, "bytes copied of what nobody knows");
     assert!(ignored >= (2 * REQUESTS * BYTES) as f64, "{ignored} passed");
     let stopped = agent.stop_after(0)?;

@@ -247,6 +247,9 @@ impl Postgres {
         }
         match self.trust {
             Trust::Sure => {
+                // All that the server has said so far is explained: what was lost is not answered yet, and
+                // what the client says next in this turn is not the first that will be.
+                self.last_side = Some(Side::Client);
                 let (position, time) = (gap.position, gap.time);
                 self.queue.push_back(Pending {
                     item: Item::Lost,

@@ -227,3 +227,48 @@ fn what_was_held_back_of_an_earlier_turn_begins_no_message() {
         ]
     );
 }
+
+/// What is sent behind it in the same turn is not what the server answers first.
+#[test]
+fn a_request_that_was_lost_leaves_its_answer_to_nobody() {
+    let group = |text: &str| [execute_all("", text), sync()].concat();
+    let answer = |count: usize| {
+        let mut told = executed(&format!("SELECT {count}"));
+        let command = complete(&format!("SELECT {count}"));
+        told.truncate(told.len() - command.len());
+        [told, row().repeat(count - 1), command, ready(b'I')].concat()
+    };
+    let lost = group("select 'lost'");
+    for told in [true, false] {
+        let begun = started()
+            .client(query("select 0"))
+            .server([rows(1), complete("SELECT 1"), ready(b'I')].concat());
+        let conversation = if told {
+            begun.gap(Side::Client, lost.len() as u64)
+        } else {
+            begun.gap_unknown(Side::Client)
+        };
+        let spans = spans(
+            conversation
+                .client(group("select 'behind'"))
+                .server([answer(7), answer(3)].concat())
+                .client(group("select 'next'"))
+                .server(answer(2)),
+        );
+        for span in &spans {
+            let rows = span.integer("db.response.returned_rows");
+            let expected: &[Option<i64>] = match span.text("db.query.text") {
+                Some("select 0") => &[Some(1)],
+                Some("select 'behind'") => &[Some(3), None],
+                Some("select 'next'") => &[Some(2)],
+                text => panic!("{text:?}"),
+            };
+            assert!(expected.contains(&rows), "{span:?}");
+        }
+        assert!(
+            spans
+                .iter()
+                .any(|s| s.text("db.query.text") == Some("select 'next'"))
+        );
+    }
+}

@@ -12,6 +12,9 @@ use wirespan_capture::{
     SocketEvent, Source,
 };
 
+/// Ends a wait for what does not come, however busy the machine is.
+const SOON: Duration = Duration::from_secs(30);
+
 /// Everything that was reported of one end.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -156,9 +159,9 @@ impl Bench {
         (client, server)
     }
 
-    /// Reads events until `done`, for at most five seconds.
+    /// Reads events until `done`; what has not come within [`SOON`] never will.
     pub(crate) fn until(&mut self, done: impl Fn(&HashMap<ConnectionKey, Seen>) -> bool) {
-        self.until_within(Duration::from_secs(5), done);
+        self.until_within(SOON, done);
     }
 
     /// Reads events until `done`.
@@ -272,7 +275,7 @@ impl Drop for Bench {
         let begun = Instant::now();
         while self.source.counters().unaccounted_bytes() != 0 {
             assert!(
-                begun.elapsed() < Duration::from_secs(5),
+                begun.elapsed() < SOON,
                 "bytes are unaccounted for: {:?}",
                 self.source.counters()
             );
