@@ -20,6 +20,7 @@ pub mod namespace;
 pub mod nats;
 pub mod nginx;
 pub mod pgbouncer;
+pub mod plaintext;
 pub mod postgres;
 pub mod process;
 pub mod python;
