@@ -11,6 +11,7 @@ mod memory;
 mod nested;
 mod others;
 mod own;
+mod process_links;
 mod processes;
 mod rustls;
 mod script;
