@@ -103,3 +103,24 @@ fn nothing_else_is() {
         assert_eq!(verdict(bytes, bytes), No, "{shown:?} from both");
     }
 }
+
+/// A request of HTTP/0.9 has no version, its answer no head: neither says what it is, so it is left to nobody.
+#[test]
+fn requests_without_a_version_are_not_taken() {
+    for request in [
+        "GET /\r\n",
+        "GET /old\r\n",
+        "GET /old HTTP/0.9\r\n",
+        "GET /a b\n",
+    ] {
+        assert_eq!(verdict(request.as_bytes(), b""), No, "{request:?}");
+        for answer in ["<html>old</html>\n", "+OK\r\n", "220 old\r\n", "old\r\n"] {
+            let answers = recognise_prefixes::<Http>(request.as_bytes(), answer.as_bytes());
+            assert_eq!(answers.last(), Some(&No), "{request:?} {answer:?}");
+            assert!(
+                !answers.iter().any(|answer| matches!(answer, Yes { .. })),
+                "{request:?} {answer:?}"
+            );
+        }
+    }
+}
