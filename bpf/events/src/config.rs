@@ -99,6 +99,8 @@ pub struct Settings {
     pub unknown_more_bytes: u32,
     /// What a ring can hold.
     pub ring_bytes: u32,
+    /// Not 0: the kernel tells the current task as a typed pointer (from 5.11 on).
+    pub typed_task: u32,
 }
 
 /// Bits of [`Settings::filter`].
@@ -168,12 +170,13 @@ impl Default for Settings {
             filter: 0,
             unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
             ring_bytes: 0,
+            typed_task: 0,
         }
     }
 }
 
 const _: () = assert!(size_of::<Offsets>() == 59 * 4);
-const _: () = assert!(size_of::<Settings>() == 44);
+const _: () = assert!(size_of::<Settings>() == 48);
 
 #[cfg(feature = "user")]
 mod user {

@@ -22,7 +22,7 @@ use wirespan_events::{
 use crate::call::{self, Entry, receive_shape};
 use crate::globals::{is_watched, offset};
 use crate::maps::{OWN_SOCKETS, SOCKETS, pieces, shape, socket_flag};
-use crate::walk::{self, kernel};
+use crate::walk::{self, Found, kernel, member};
 use crate::{life, role, thread};
 
 /// What the functions return lies behind their arguments.
@@ -53,22 +53,49 @@ fn int_result(ctx: &FExitContext, index: usize) -> i64 {
     i64::from(result(ctx, index) as i32)
 }
 
+/// The socket that a function is given, unless it is the kernel's own, to which no file refers.
+#[inline(always)]
+fn socket_with_file(socket: u64) -> Option<Found> {
+    let socket = socket as *const u8;
+    // SAFETY: `struct socket`, `struct file` and `struct inode` have these members.
+    unsafe {
+        let file = member(socket, offset!(socket_file));
+        if file.is_null() {
+            return None;
+        }
+        let sk = member(socket, offset!(socket_sk)) as u64;
+        if sk == 0 {
+            return None;
+        }
+        let inode = member(file, offset!(file_inode));
+        Some(Found {
+            sk,
+            inode: member(inode, offset!(inode_ino)) as u64,
+        })
+    }
+}
+
 /// `msg_iter` of a message: how the caller's memory lies, where it begins, and where its pieces are listed.
+/// Its members lie side by side, and before the number of pieces two of which either can be the first
+/// (since 6.4 where they are listed): the host has made sure of it.
 #[inline(always)]
 fn memory(message: u64) -> (u8, u64, u64) {
-    let kind: u8 = kernel(message + offset!(iter_type));
-    // Some of it may have been used by an earlier attempt.
-    let begin: u64 = kernel(message + offset!(iter_offset));
-    let at: u64 = kernel(message + offset!(iter_pieces));
-    if u64::from(kind) == offset!(iter_is_buffer) {
+    let [kind, begin, third, fourth, count]: [u64; 5] = kernel(message + offset!(iter_type));
+    let kind = u64::from(kind as u8);
+    let at = if offset!(iter_pieces) == offset!(iter_type) + 16 {
+        third
+    } else {
+        fourth
+    };
+    // Some of it may have been used by an earlier attempt: `begin`.
+    if kind == offset!(iter_is_buffer) {
         return (shape::BUFFER, at.wrapping_add(begin), 0);
     }
-    if u64::from(kind) != offset!(iter_is_pieces) {
+    if kind != offset!(iter_is_pieces) {
         // Pages of the kernel, or of a file.
         return (shape::NONE, 0, 0);
     }
     let first: u64 = kernel(at);
-    let count: u64 = kernel(message + offset!(iter_count));
     let shape = if count > 1 {
         shape::PIECES
     } else {
@@ -96,10 +123,7 @@ fn enter<const AGAIN: bool>(seen: &Seen, message: u64, plain: u8) {
     {
         return;
     }
-    if !walk::has_file(socket) {
-        return;
-    }
-    let Some(found) = walk::any_socket_at(socket) else {
+    let Some(found) = socket_with_file(socket) else {
         return;
     };
     let (mut shape, argument, pieces) = if message == 0 {

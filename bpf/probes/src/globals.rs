@@ -82,6 +82,7 @@ pub static SETTINGS: Settings = Settings {
     filter: 0,
     unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
     ring_bytes: 0,
+    typed_task: 0,
 };
 
 /// Reads one offset.

@@ -211,12 +211,26 @@ pub(super) fn allowed(btf: &Btf, offsets: &Offsets, wanted: CallPlaces) -> Resul
             return Err(why);
         }
     }
+    if !is_read_at_once(offsets) {
+        return Err("`msg_iter` has another form in this kernel".to_owned());
+    }
     let id = first.unwrap_or_default();
     let tried = bpf::load(ProgramKind::FunctionEntry(id))
         .and_then(|_| bpf::load(ProgramKind::FunctionReturn(id)));
     tried
         .map(drop)
         .map_err(|error| format!("programs at functions are refused: {error}"))
+}
+
+/// Whether the members of `msg_iter` lie as the programs read them, which is in one piece.
+fn is_read_at_once(offsets: &Offsets) -> bool {
+    let distance = |global| {
+        let from = offsets.get("OFF_ITER_TYPE")?;
+        offsets.get(global)?.checked_sub(from)
+    };
+    distance("OFF_ITER_OFFSET") == Some(8)
+        && matches!(distance("OFF_ITER_PIECES"), Some(16 | 24))
+        && distance("OFF_ITER_COUNT") == Some(32)
 }
 
 /// The id of a function; nothing where it need not be there.
@@ -368,8 +382,9 @@ mod tests {
     }
 
     #[test]
-    fn this_kernel_has_the_functions() {
+    fn this_kernel_has_the_functions_and_the_form_of_their_messages() {
         let btf = Btf::load(None).unwrap();
+        assert!(is_read_at_once(&Offsets::from_btf(&btf).unwrap()));
         for place in PLACES {
             find(&btf, place).unwrap();
         }

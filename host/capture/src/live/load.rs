@@ -102,7 +102,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         });
     }
     let (count, bytes) = rings::sizes(config, rings::cpus());
-    let settings = settings(config, count, bytes);
+    let settings = settings(config, &btf, count, bytes);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("OFFSETS", &offsets, true)

@@ -4,13 +4,18 @@ use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 use wirespan_events::config::{AGENTS, filter};
 
+use super::btf::Btf;
 use super::config::LiveConfig;
 use super::load::{borrow, refused};
 use super::offsets::{ABSENT, Offsets};
 use crate::error::CaptureError;
 
+/// The helper's number among those that this kernel has.
+const TYPED_TASK: &str = "BPF_FUNC_get_current_task_btf";
+
 pub(super) fn settings(
     config: &LiveConfig,
+    btf: &Btf,
     rings: u32,
     ring_bytes: u32,
 ) -> wirespan_events::Settings {
@@ -45,6 +50,7 @@ pub(super) fn settings(
         filter: bits,
         unknown_more_bytes: config.unknown_more_bytes,
         ring_bytes,
+        typed_task: btf.enumerator(TYPED_TASK).is_some().into(),
     }
 }
 
