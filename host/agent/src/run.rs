@@ -58,7 +58,8 @@ pub struct RunSummary {
 
 /// Runs until `stop`, or until no sink is left that delivers.
 ///
-/// `source` is closed (every probe detached) before the sinks drain.
+/// `source` is closed (every probe detached) before the sinks drain. `at_rest` is called by each of the threads
+/// that has had nothing to do for a while, after it had something: what a burst has needed can be given back.
 ///
 /// # Errors
 /// When the capture cannot go on, or a thread cannot be started.
@@ -69,6 +70,7 @@ pub(crate) fn run(
     sinks: &[Arc<SinkHandle>],
     counters: &Arc<AgentCounters>,
     stop: &AtomicBool,
+    at_rest: fn(),
 ) -> Result<RunSummary, AgentError> {
     let verdicts = source.verdicts();
     let mut feeders = Vec::new();
@@ -82,6 +84,7 @@ pub(crate) fn run(
             verdicts: Arc::clone(&verdicts),
             counters: counters.lane(),
             audit: Audit::default(),
+            at_rest,
         };
         let name = format!("worker-{number}");
         let thread = thread::Builder::new()
@@ -97,6 +100,7 @@ pub(crate) fn run(
         hash: RandomState::new(),
         verdicts,
         counters: Arc::clone(counters),
+        at_rest,
     };
     let result = capture.go(source.as_mut(), &mut filter, sinks, stop);
     let watermark = source.watermark();
@@ -156,6 +160,7 @@ struct Capture {
     hash: RandomState,
     verdicts: Arc<dyn Verdicts>,
     counters: Arc<AgentCounters>,
+    at_rest: fn(),
 }
 
 impl Capture {
@@ -194,6 +199,9 @@ impl Capture {
                 }
             }
             self.count();
+            if idle_rounds == SILENT_ROUNDS {
+                (self.at_rest)();
+            }
             if let Some(failure) = all_failed(sinks) {
                 return Err(failure.into());
             }
@@ -288,19 +296,30 @@ struct LaneThread {
     verdicts: Arc<dyn Verdicts>,
     counters: Arc<LaneCounters>,
     audit: Audit,
+    at_rest: fn(),
 }
 
 impl LaneThread {
     fn work(mut self) {
         let mut last_watermark = 0;
+        let mut idle_rounds = 0_u32;
         // Batches come when nothing happens, too: with the time, for timers.
         while let Some(batch) = self.batches.wait() {
+            idle_rounds = if batch.events.is_empty() {
+                idle_rounds.saturating_add(1)
+            } else {
+                0
+            };
             for event in batch.events {
                 self.lane.push(event);
             }
             last_watermark = batch.watermark;
             self.lane.advance(batch.watermark);
             self.run();
+            // By now its connections rest.
+            if idle_rounds == SILENT_ROUNDS {
+                (self.at_rest)();
+            }
         }
         self.lane.finish(last_watermark);
         self.run();

@@ -50,7 +50,8 @@ pub struct Started {
     pub warnings: Vec<String>,
 }
 
-/// `wirespan run`.
+/// `wirespan run`. `at_rest` is called by threads that have come to rest, and may give back to the kernel what
+/// they have freed.
 ///
 /// # Errors
 /// When something cannot be started, or the capture cannot go on.
@@ -60,6 +61,7 @@ pub fn watch(
     output: StandardOutput,
     stop: &AtomicBool,
     ready: impl FnOnce(&Started),
+    at_rest: fn(),
 ) -> Result<RunSummary, AgentError> {
     config.check()?;
     features::require()?;
@@ -108,7 +110,15 @@ pub fn watch(
         metrics: metrics.as_ref().map(MetricsServer::address),
         warnings,
     });
-    run(Box::new(source), lanes, filter, &sinks, &counters, stop)
+    run(
+        Box::new(source),
+        lanes,
+        filter,
+        &sinks,
+        &counters,
+        stop,
+        at_rest,
+    )
 }
 
 fn sink(sink: impl wirespan_sink::Sink + 'static) -> Result<Arc<SinkHandle>, AgentError> {

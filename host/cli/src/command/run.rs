@@ -34,10 +34,11 @@ pub(crate) fn run(arguments: Run) -> Result<()> {
     };
     let stop = stop::on_signals()?;
     let artefacts = Artefacts::new(EMBEDDED);
-    let summary = watch(&config, &artefacts, output, &stop, |parts| {
+    let ready = |parts: &Started| {
         memory::give_back();
         started(parts);
-    })?;
+    };
+    let summary = watch(&config, &artefacts, output, &stop, ready, memory::give_back)?;
     for failure in &summary.failures {
         say(&format!("warning: {failure}"));
     }
