@@ -28,12 +28,12 @@ impl Batch {
     ) {
         if !slot.done {
             let Slot {
-                parser,
+                kept,
                 streams,
                 done,
             } = slot;
             handle(
-                parser,
+                &mut kept.parser,
                 &mut Context {
                     answer: &mut self.answer,
                     conn,
@@ -272,11 +272,11 @@ impl Batch {
         let (bytes, segments) = window.unconsumed(stream, &self.bytes);
         let input = Input::new(before, bytes, segments);
         let Slot {
-            parser,
+            kept,
             streams,
             done,
         } = slot;
-        parser.data(
+        kept.parser.data(
             side,
             input,
             &mut Context {

@@ -15,7 +15,7 @@ pub struct Driver<P> {
     facts: Vec<wit::Fact>,
     next_event: usize,
     /// State of the connection whose events are being handled, where it has any: looked up once.
-    slot: Option<Box<Slot<P>>>,
+    slot: Option<Slot<P>>,
     batch: Batch,
 }
 
@@ -78,7 +78,7 @@ impl<P: Parser> Driver<P> {
     fn go_on(&mut self) -> bool {
         if std::mem::take(&mut self.batch.suspended)
             && let Some(conn) = self.batch.current
-            && let Some(slot) = self.slot.as_deref_mut()
+            && let Some(slot) = self.slot.as_mut()
         {
             self.batch.pump_both(slot, conn);
             self.drop_if_done();
@@ -97,7 +97,7 @@ impl<P: Parser> Driver<P> {
                 self.finish_connection();
                 self.batch.current = Some(event.conn);
                 self.slot = self.connections.take(event.conn);
-                if let Some(slot) = self.slot.as_deref_mut() {
+                if let Some(slot) = self.slot.as_mut() {
                     slot.streams.iter_mut().for_each(Stream::begin_batch);
                 }
             }
@@ -116,7 +116,7 @@ impl<P: Parser> Driver<P> {
             EventKind::Data => return self.data(event),
             _ => {}
         }
-        let Some(slot) = self.slot.as_deref_mut() else {
+        let Some(slot) = self.slot.as_mut() else {
             return;
         };
         let batch = &mut self.batch;
@@ -150,7 +150,7 @@ impl<P: Parser> Driver<P> {
                 slot.streams = Default::default();
                 batch.windows.iter_mut().for_each(|w| w.waiting.clear());
                 let Slot {
-                    parser,
+                    kept,
                     streams,
                     done,
                 } = slot;
@@ -162,7 +162,7 @@ impl<P: Parser> Driver<P> {
                     time,
                     restart: false,
                 };
-                parser.secured(
+                kept.parser.secured(
                     &opening,
                     &mut Context {
                         answer,
@@ -173,7 +173,7 @@ impl<P: Parser> Driver<P> {
                 );
             }
             EventKind::Timer => batch.call(slot, conn, |parser, cx| parser.timer(time, cx)),
-            EventKind::Evict => slot.parser.evict(),
+            EventKind::Evict => slot.kept.parser.evict(),
             EventKind::End => {
                 batch.finish_skip(slot, conn, side);
                 batch.call(slot, conn, |parser, cx| {
@@ -213,19 +213,13 @@ impl<P: Parser> Driver<P> {
                 done: &mut done,
             },
         );
-        self.slot = (!done).then(|| {
-            Box::new(Slot {
-                parser,
-                streams,
-                done,
-            })
-        });
+        self.slot = (!done).then(|| Slot::new(parser, streams, done));
     }
 
     /// Neighbouring events of one side are shown as one.
     fn data(&mut self, event: &wit::Event) {
         let wit::Event { conn, side, .. } = *event;
-        let Some(slot) = self.slot.as_deref_mut() else {
+        let Some(slot) = self.slot.as_mut() else {
             return;
         };
         let skips = stream_of(&mut slot.streams, side).skip != 0;
@@ -264,7 +258,7 @@ impl<P: Parser> Driver<P> {
         let Some(conn) = self.batch.current.take() else {
             return;
         };
-        if let Some(slot) = self.slot.as_deref_mut() {
+        if let Some(slot) = self.slot.as_mut() {
             let windows = self.batch.windows.iter();
             for ((side, stream), window) in SIDES.into_iter().zip(&mut slot.streams).zip(windows) {
                 if stream.is_skipping() {

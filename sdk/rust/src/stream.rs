@@ -28,7 +28,38 @@ pub(crate) struct Stream {
     pub(crate) skip: u64,
 }
 
+/// What is kept of a side from which nothing is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Resting {
+    consumed: u64,
+    skip_time: u64,
+}
+
 impl Stream {
+    /// What is to be kept between two batches, where that is all there is to it. What a batch begins with
+    /// anew, and what a skip sets when it begins, is not.
+    pub(crate) fn rest(&self) -> Option<Resting> {
+        let plain = self.known && !self.progressed && self.skip == 0 && self.need <= self.consumed;
+        plain.then_some(Resting {
+            consumed: self.consumed,
+            skip_time: self.skip_time,
+        })
+    }
+
+    /// As it was before it was kept; `whole` where there was more to it.
+    pub(crate) fn resumed(resting: Resting, whole: Option<Box<Self>>) -> Self {
+        whole.map_or_else(
+            || Self {
+                known: true,
+                consumed: resting.consumed,
+                next: resting.consumed,
+                skip_time: resting.skip_time,
+                ..Self::default()
+            },
+            |whole| *whole,
+        )
+    }
+
     /// What was shown in an earlier batch and not consumed will be shown again.
     pub(crate) fn begin_batch(&mut self) {
         self.next = self.consumed;
