@@ -412,9 +412,12 @@ impl Decoder {
                 }
                 SocketEvent::Close(close) => self.open.remove(&close.key),
                 SocketEvent::Held(held) => {
-                    // Of its next program too.
-                    self.told.is_news(&held.process);
-                    self.open.contains(&held.key)
+                    let passes = self.open.contains(&held.key);
+                    // It may open a connection next that somebody else listens to.
+                    if passes && self.told.is_news(&held.process) {
+                        events.push(SocketEvent::Process(Arc::clone(&held.process)));
+                    }
+                    passes
                 }
                 other => other.key().is_some_and(|key| self.open.contains(&key)),
             };

@@ -87,3 +87,36 @@ fn a_fork_that_is_gone_is_the_program_of_one_that_was_told_of_in_another_ring() 
     assert_eq!(**of_child, expected);
     assert_eq!(last.process.unwrap().pid, child);
 }
+
+/// Of a connection that is not known, for there was no room to tell of it, and of one that is, a process moves
+/// bytes before it opens one itself.
+#[test]
+fn a_process_that_has_used_a_connection_is_described_before_one_that_it_opens() {
+    let kernel = 1 << 63;
+    let moves = |sk, time| {
+        Record::Held(wirespan_events::Exec {
+            header: opened(sk, time).header,
+            tgid: std::process::id(),
+            ..Default::default()
+        })
+    };
+    let of_another = wirespan_events::Open {
+        tgid: u32::MAX,
+        ..opened(kernel | 2, 100)
+    };
+    for used in [kernel | 1, kernel | 2] {
+        let mut decoder = Decoder::new(Arc::default(), false);
+        decoder.record(&Record::Open(of_another));
+        decoder.record(&moves(used, 200));
+        decoder.record(&Record::Open(wirespan_events::Open {
+            tgid: std::process::id(),
+            ..opened(kernel | 3, 300)
+        }));
+        let mut events = Vec::new();
+        decoder.release(1_000, &mut events);
+        let described = events.iter().filter(|event| {
+            matches!(event, SocketEvent::Process(process) if process.pid == std::process::id())
+        });
+        assert_eq!(described.count(), 1, "{events:?}");
+    }
+}
