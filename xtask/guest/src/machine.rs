@@ -14,16 +14,17 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, sendto, socket};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
+use crate::cost;
 use crate::exchange;
 use crate::marks::section;
-use crate::plan::{BY_FENTRY, CASES, GO, SETS};
+use crate::plan::{BY_FENTRY, CASES, COST, GO, SETS};
 
 const AGENT: &str = "/wirespan";
 const SPANS: &str = "/spans.json";
-const LOG: &str = "/agent.log";
+pub(crate) const LOG: &str = "/agent.log";
 /// Of the second time, with the probes that older kernels have.
 const AGAIN_SPANS: &str = "/again.json";
-const AGAIN_LOG: &str = "/again.log";
+pub(crate) const AGAIN_LOG: &str = "/again.log";
 const AGAIN_SETTINGS: &str = "/again.toml";
 
 /// Cases that are not a process of their own.
@@ -38,7 +39,13 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Runs the test and turns the machine off, whatever came of it.
 pub(crate) fn run() -> Result<()> {
-    let result = mounts().and_then(|()| loopback_up()).and_then(|()| test());
+    let result = mounts().and_then(|()| loopback_up()).and_then(|()| {
+        if is_for_cost()? {
+            cost::measure()
+        } else {
+            test()
+        }
+    });
     if let Err(error) = &result {
         section("error", &format!("{error:#}"));
     }
@@ -54,11 +61,19 @@ pub(crate) fn run() -> Result<()> {
     reboot(RebootCommand::PowerOff).context("the machine cannot be turned off")
 }
 
+/// What the machine was booted for.
+fn is_for_cost() -> Result<bool> {
+    let line = fs::read_to_string("/proc/cmdline").context("no command line of the kernel")?;
+    Ok(line.split_whitespace().any(|word| word == COST))
+}
+
 fn mounts() -> Result<()> {
     for (kind, target) in [
         ("proc", "/proc"),
         ("sysfs", "/sys"),
         ("devtmpfs", "/dev"),
+        // As systemd does: it tells whether the kernel takes a CPU from a thread that is in it.
+        ("debugfs", "/sys/kernel/debug"),
         ("tracefs", "/sys/kernel/tracing"),
         ("bpf", "/sys/fs/bpf"),
         ("tmpfs", "/tmp"),
@@ -131,14 +146,19 @@ fn go_server() -> Result<Child> {
 
 /// The cases once more, with trace points: a kernel that allows fentry shows what others do.
 fn again(before: &BTreeSet<u32>) -> Result<()> {
-    fs::write(AGAIN_SETTINGS, "[capture]\ncalls = \"tracepoints\"\n")?;
-    let mut running = start(AGAIN_SPANS, AGAIN_LOG, &["--config", AGAIN_SETTINGS])?;
+    let mut running = start(AGAIN_SPANS, AGAIN_LOG, &trace_points()?)?;
     let held = programs()?;
     let mut results = cases();
     let attached = held.difference(before).count();
     results.push(("stop", stop(&mut running, attached, before)));
     tell("again", results);
     Ok(())
+}
+
+/// The options with which the agent does without fentry.
+pub(crate) fn trace_points() -> Result<[&'static str; 2]> {
+    fs::write(AGAIN_SETTINGS, "[capture]\ncalls = \"tracepoints\"\n")?;
+    Ok(["--config", AGAIN_SETTINGS])
 }
 
 /// What came of each case.
@@ -208,7 +228,7 @@ fn in_its_own_process(case: &str) -> Result<()> {
 }
 
 /// Told to stop, the agent leaves nothing behind.
-fn stop(running: &mut Child, attached: usize, before: &BTreeSet<u32>) -> Result<()> {
+pub(crate) fn stop(running: &mut Child, attached: usize, before: &BTreeSet<u32>) -> Result<()> {
     ensure!(attached > 0, "the agent had no program in the kernel");
     kill_process(Pid::from_child(running), Signal::TERM)?;
     match wait(running, STOP_LIMIT)? {
@@ -252,13 +272,13 @@ fn nothing_left(before: &BTreeSet<u32>) -> Result<()> {
 }
 
 /// Programs in the kernel.
-fn programs() -> Result<BTreeSet<u32>> {
+pub(crate) fn programs() -> Result<BTreeSet<u32>> {
     aya::programs::loaded_programs()
         .map(|program| Ok(program.context("programs cannot be listed")?.id()))
         .collect()
 }
 
-fn agent(arguments: &[&str]) -> Command {
+pub(crate) fn agent(arguments: &[&str]) -> Command {
     let mut agent = Command::new(AGENT);
     agent
         .args(arguments)
@@ -271,7 +291,7 @@ fn agent(arguments: &[&str]) -> Command {
     agent
 }
 
-fn wait_until_watching(running: &mut Child, log: &str) -> Result<()> {
+pub(crate) fn wait_until_watching(running: &mut Child, log: &str) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < START_LIMIT {
         if let Some(status) = running.try_wait()? {

@@ -1,9 +1,11 @@
 //! The first process of a virtual machine that holds nothing but a kernel, the agent and this.
 //!
 //! It starts the agent, has each case take place in processes of their own, stops the agent, prints
-//! what came of it between marks on the serial console, and turns the machine off.
+//! what came of it between marks on the serial console, and turns the machine off. Where the kernel's
+//! command line says so, it counts what being watched costs nginx instead.
 
 mod cases;
+mod cost;
 mod exchange;
 mod machine;
 mod marks;

@@ -10,6 +10,38 @@ pub(crate) const LEFT_OUT: [&str; 2] = ["warning: probe set ", " is left out: "]
 /// Where the program made by Go is.
 pub(crate) const GO: &str = "/https";
 
+/// The word on the kernel's command line that has the cost of being watched counted, and no case tried.
+pub(crate) const COST: &str = "wirespan.plan=cost";
+
+/// The server whose cost that is, and the maker of its load.
+pub(crate) const NGINX: &str = "/usr/sbin/nginx";
+pub(crate) const WRK: &str = "/usr/bin/wrk";
+
+/// How nginx was watched while its instructions were counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Road {
+    /// Not at all, before the agent was started.
+    Before,
+    /// As the agent chose by itself.
+    Own,
+    /// By trace points, where it would have chosen fentry.
+    TracePoints,
+    /// Not at all, after the agent has gone.
+    After,
+}
+
+impl Road {
+    /// Of its section on the console, after the word "cost".
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Own => "own",
+            Self::TracePoints => "tracepoints",
+            Self::After => "after",
+        }
+    }
+}
+
 /// The case that is about no exchange, but about what the agent says at its start.
 pub(crate) const SETS: &str = "sets";
 

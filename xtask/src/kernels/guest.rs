@@ -1,4 +1,4 @@
-//! The file system of the virtual machine: four programs and the libraries they are linked to.
+//! The file system of the virtual machine: a few programs and the libraries they are linked to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,27 +8,52 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::archive::Archive;
-use super::plan::GO;
+use super::plan::{GO, NGINX, WRK};
 use crate::command;
 use crate::terminal::Terminal;
 use crate::workspace::Workspace;
 
-/// Server and client of the case of TLS.
+/// Server and client of the case of TLS, and what makes certificates.
 const OPENSSL: &str = "/usr/bin/openssl";
 
 /// Compiling net/http for the first time, on a busy machine.
 const GO_LIMIT: Duration = Duration::from_secs(300);
 
-/// Makes the initial file system; the programs must have been built.
-pub(super) fn initrd(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf> {
-    let kernels = workspace.target().join("kernels");
-    fs::create_dir_all(&kernels)
-        .with_context(|| format!("{} cannot be made", kernels.display()))?;
-    let programs = [
+/// Makes the initial file system in which the cases take place; the programs must have been built.
+pub(super) fn for_cases(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf> {
+    let by_go = compiled_by_go(workspace, terminal)?;
+    write("initrd", &programs(workspace), &[(GO, by_go)], workspace)
+}
+
+/// That in which the cost of being watched is counted.
+pub(super) fn for_cost(workspace: &Workspace) -> Result<PathBuf> {
+    let mut programs = programs(workspace);
+    for (place, name) in [(NGINX, "nginx"), (WRK, "wrk")] {
+        let program = command::find(name).with_context(|| {
+            format!("`{name}` is not installed: run `cargo xtask setup --kernels`")
+        })?;
+        programs.push((place, program));
+    }
+    write("initrd-cost", &programs, &[], workspace)
+}
+
+/// What each of them has, by its place there.
+fn programs(workspace: &Workspace) -> Vec<(&'static str, PathBuf)> {
+    vec![
         ("/init", workspace.programs().join("guest")),
         ("/wirespan", workspace.programs().join("wirespan")),
         (OPENSSL, PathBuf::from(OPENSSL)),
-    ];
+    ]
+}
+
+/// `alone` are linked to nothing, which `ldd` calls an error.
+fn write(
+    name: &str,
+    programs: &[(&str, PathBuf)],
+    alone: &[(&str, PathBuf)],
+    workspace: &Workspace,
+) -> Result<PathBuf> {
+    let kernels = folder(workspace)?;
     let mut archive = Archive::new();
     let mut directories = BTreeSet::new();
     for mount_point in ["/dev", "/proc", "/sys", "/tmp"] {
@@ -37,19 +62,19 @@ pub(super) fn initrd(workspace: &Workspace, terminal: &Terminal) -> Result<PathB
     // The first process writes here before it can mount anything.
     archive.character_device("/dev/console", 5, 1);
     let mut libraries = BTreeSet::new();
-    for (place, program) in &programs {
+    for (place, program) in programs {
         add_directories(&mut archive, &mut directories, Path::new(place));
         archive.program(place, &read(program)?);
         libraries.extend(libraries_of(program)?);
     }
-    // Linked to nothing, which `ldd` calls an error.
-    let by_go = compiled_by_go(workspace, terminal)?;
-    archive.program(GO, &read(&by_go)?);
+    for (place, program) in alone {
+        archive.program(place, &read(program)?);
+    }
     for library in libraries {
         add_directories(&mut archive, &mut directories, &library);
         archive.program(&library.to_string_lossy(), &read(&library)?);
     }
-    let path = kernels.join("initrd");
+    let path = kernels.join(name);
     fs::write(&path, archive.finish())
         .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
@@ -60,7 +85,7 @@ fn compiled_by_go(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf>
     let go = command::find("go").context(
         "`go` is not installed, which makes a program that is watched: run `cargo xtask setup --kernels`",
     )?;
-    let program = workspace.target().join("kernels").join("https");
+    let program = folder(workspace)?.join("https");
     let mut build = command::command(go);
     build
         .args(["build", "-o"])
@@ -77,6 +102,13 @@ fn compiled_by_go(workspace: &Workspace, terminal: &Terminal) -> Result<PathBuf>
         bail!("{what} cannot be compiled: {}", finished.output.trim());
     }
     Ok(program)
+}
+
+/// Where all of it lies.
+fn folder(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target().join("kernels");
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -2,18 +2,20 @@
 //!
 //! The machine is emulated (no KVM needed), its kernel is one of Debian's for clouds, and its whole
 //! file system is the agent, OpenSSL, the libraries they are linked to, a program made by Go, and
-//! `xtask/guest` as the first process. What happens there is in `xtask/guest/src/plan.rs`.
+//! `xtask/guest` as the first process. What happens there is in `xtask/guest/src/plan.rs`. What being
+//! watched costs there is counted in a machine of another kind: `cost`.
 
 mod archive;
+mod cost;
 mod fetch;
 mod guest;
+mod machine;
 mod page;
 #[path = "../../guest/src/plan.rs"]
 mod plan;
 mod result;
 mod sets;
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,40 +29,35 @@ use crate::setup::{self, Purpose};
 use crate::terminal::{Mark, Terminal};
 use crate::test::{Outcome, Report};
 use crate::workspace::Workspace;
-use fetch::{KERNELS, Kernel};
+use fetch::{Image, KERNELS, Kernel};
+use machine::Machine;
 use plan::{CASES, Case};
 use result::KernelResult;
 
 /// Which kernels.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this one, such as 5.10; docs/kernels.md is left as it is then
+    /// Only this one, such as 5.10; the page of the results is left as it is then
     #[arg(long, value_name = "VERSION")]
     only: Option<String>,
+    /// Count what being watched costs nginx there, in instructions, and write docs/cost.md
+    #[arg(long)]
+    cost: bool,
     /// Take the programs as they were built last
     #[arg(long)]
     no_build: bool,
 }
 
+/// The one in which the cases take place, with two CPUs, so that more than one ring is used.
+///
 /// An emulated machine boots in seconds; verifying the probes and compiling the parsers takes it a
 /// minute or two, and several on a machine that is busy with other things.
-const MACHINE_LIMIT: Duration = Duration::from_secs(600);
-
-/// Two CPUs, so that more than one ring is used. Without the 16-byte compare-and-swap: emulated, it
-/// now and then corrupts flags, and the kernel dies in its allocator; without it the kernel takes a
-/// lock instead.
-const MACHINE: [&str; 10] = [
-    "-cpu",
-    "max,-cx16",
-    "-smp",
-    "2",
-    "-m",
-    "1G",
-    "-nographic",
-    "-no-reboot",
-    "-nic",
-    "none",
-];
+const TRYING: Machine = Machine {
+    options: &["-smp", "2"],
+    word: "",
+    limit: Duration::from_secs(600),
+    log: "",
+};
 
 /// The whole of `cargo xtask kernels`.
 pub(crate) fn run(
@@ -87,18 +84,14 @@ pub(crate) fn run(
         build::run(workspace, terminal)?;
     }
     terminal.title("kernels");
-    let initrd = guest::initrd(workspace, terminal)?;
+    if options.cost {
+        return cost::run(&kernels, options.only.is_none(), workspace, terminal);
+    }
+    let initrd = guest::for_cases(workspace, terminal)?;
     let mut results = Vec::new();
     for kernel in kernels {
         let result = match fetch::image(kernel, workspace, terminal) {
-            Ok(image) => boot(
-                kernel,
-                &image.path,
-                &image.release,
-                &initrd,
-                workspace,
-                terminal,
-            )?,
+            Ok(image) => boot(kernel, &image, &initrd, workspace, terminal)?,
             Err(error) => KernelResult::not_tried(kernel, &error),
         };
         let mark = if result.is_good() {
@@ -147,15 +140,8 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
         Ok(image) => image,
         Err(error) => return skipped(format!("{error:#}")),
     };
-    let initrd = guest::initrd(workspace, terminal)?;
-    let result = boot(
-        oldest,
-        &image.path,
-        &image.release,
-        &initrd,
-        workspace,
-        terminal,
-    )?;
+    let initrd = guest::for_cases(workspace, terminal)?;
+    let result = boot(oldest, &image, &initrd, workspace, terminal)?;
     let outcome = |case: &Case| {
         let outcome = if result.problem(case).is_none() {
             Outcome::Passed
@@ -180,45 +166,32 @@ pub(crate) fn oldest(workspace: &Workspace, terminal: &Terminal) -> Result<Repor
 /// the test is through is given a second try, and that is said.
 fn boot(
     kernel: &Kernel,
-    image: &Path,
-    release: &str,
+    image: &Image,
     initrd: &Path,
     workspace: &Workspace,
     terminal: &Terminal,
 ) -> Result<KernelResult> {
-    let result = try_once(kernel, image, release, initrd, workspace, terminal)?;
+    let result = try_once(kernel, image, initrd, workspace, terminal)?;
     if result.is_through {
         return Ok(result);
     }
-    terminal.note(format!("Linux {release}: {}; once more", result.verdict()));
-    try_once(kernel, image, release, initrd, workspace, terminal)
+    terminal.note(format!(
+        "Linux {}: {}; once more",
+        image.release,
+        result.verdict()
+    ));
+    try_once(kernel, image, initrd, workspace, terminal)
 }
 
 fn try_once(
     kernel: &Kernel,
-    image: &Path,
-    release: &str,
+    image: &Image,
     initrd: &Path,
     workspace: &Workspace,
     terminal: &Terminal,
 ) -> Result<KernelResult> {
-    let mut qemu = command::command("qemu-system-x86_64");
-    qemu.args(MACHINE)
-        .arg("-kernel")
-        .arg(image)
-        .arg("-initrd")
-        .arg(initrd)
-        .args(["-append", "console=ttyS0 quiet loglevel=3 panic=-1"])
-        .current_dir(workspace.root());
-    let what = format!("Linux {release} in a virtual machine");
-    let finished = command::capture(&what, &mut qemu, Some(MACHINE_LIMIT), terminal)?;
-    let console = finished.output.replace('\r', "");
-    let log = workspace
-        .target()
-        .join("kernels")
-        .join(format!("{}.log", kernel.version));
-    fs::write(&log, &console).with_context(|| format!("{} cannot be written", log.display()))?;
-    let mut result = KernelResult::read(kernel, release, &console, &log);
-    result.took = finished.elapsed;
+    let console = TRYING.boot(kernel, image, initrd, workspace, terminal)?;
+    let mut result = KernelResult::read(kernel, &image.release, &console.text, &console.path);
+    result.took = console.took;
     Ok(result)
 }

@@ -194,7 +194,8 @@ impl KernelResult {
     }
 }
 
-fn section(console: &str, name: &str) -> Option<String> {
+/// What the guest printed between the marks of this name.
+pub(super) fn section(console: &str, name: &str) -> Option<String> {
     let (_, after) = console.split_once(&format!("<<<wirespan {name}\n"))?;
     let (text, _) = after.split_once(&format!(">>>wirespan {name}"))?;
     Some(text.to_owned())

@@ -59,7 +59,7 @@ pub(crate) const NEEDS: &[Need] = &[
         name: "nginx",
         why: "a real server that tests and the demo watch, plain and over TLS",
         packages: &["nginx"],
-        purposes: &[Purpose::Test, Purpose::Bench],
+        purposes: &[Purpose::Test, Purpose::Bench, Purpose::Kernels],
         check: Check::Program("nginx"),
     },
     Need {
@@ -208,7 +208,7 @@ pub(crate) const NEEDS: &[Need] = &[
         name: "wrk",
         why: "makes the load of the benchmarks and of one test",
         packages: &["wrk"],
-        purposes: &[Purpose::Test, Purpose::Bench],
+        purposes: &[Purpose::Test, Purpose::Bench, Purpose::Kernels],
         check: Check::Program("wrk"),
     },
     Need {

@@ -2,7 +2,7 @@
 
 mod database;
 mod http;
-mod tls;
+pub(crate) mod tls;
 mod uring;
 
 use anyhow::{Result, bail};

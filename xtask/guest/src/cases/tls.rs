@@ -13,10 +13,11 @@ use crate::plan::GO;
 const OPENSSL: &str = "/usr/bin/openssl";
 const ADDRESS: &str = "127.0.0.1:8443";
 const CONFIGURATION: &str = "/tmp/openssl.cnf";
-const KEY: &str = "/tmp/key.pem";
-const CERTIFICATE: &str = "/tmp/certificate.pem";
+pub(crate) const KEY: &str = "/tmp/key.pem";
+pub(crate) const CERTIFICATE: &str = "/tmp/certificate.pem";
 
-pub(super) fn run() -> Result<()> {
+/// Makes [`CERTIFICATE`], which signs itself, and its [`KEY`].
+pub(crate) fn make_certificate() -> Result<()> {
     fs::write(
         CONFIGURATION,
         "[req]\ndistinguished_name = name\nprompt = no\n[name]\nCN = localhost\n",
@@ -39,7 +40,11 @@ pub(super) fn run() -> Result<()> {
     .stderr(Stdio::piped())
     .output()?;
     ensure!(made.status.success(), "no certificate: {}", said(&made));
+    Ok(())
+}
 
+pub(super) fn run() -> Result<()> {
+    make_certificate()?;
     let mut server = openssl(&[
         "s_server",
         "-accept",
