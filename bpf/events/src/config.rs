@@ -101,7 +101,14 @@ pub struct Settings {
     pub ring_bytes: u32,
     /// Not 0: the kernel tells the current task as a typed pointer (from 5.11 on).
     pub typed_task: u32,
+    /// Not 0: the kernel has a function that makes a typed pointer of any address ([`CAST`]), and this is the
+    /// type that it is asked for, by its number in the kernel's type information.
+    pub cast_type: u32,
 }
+
+/// Stands in the kernel side's instructions where `bpf_rdonly_cast` of the kernel is called: functions of the
+/// kernel have a number of their own in each kernel, which the host puts in. No helper has this one.
+pub const CAST: i32 = 0x5749_5245;
 
 /// Bits of [`Settings::filter`].
 pub mod filter {
@@ -171,12 +178,13 @@ impl Default for Settings {
             unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
             ring_bytes: 0,
             typed_task: 0,
+            cast_type: 0,
         }
     }
 }
 
 const _: () = assert!(size_of::<Offsets>() == 59 * 4);
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 52);
 
 #[cfg(feature = "user")]
 mod user {

@@ -83,6 +83,7 @@ pub static SETTINGS: Settings = Settings {
     unknown_more_bytes: DEFAULT_UNKNOWN_MORE_BYTES,
     ring_bytes: 0,
     typed_task: 0,
+    cast_type: 0,
 };
 
 /// Reads one offset.

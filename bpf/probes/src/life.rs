@@ -12,7 +12,7 @@ use crate::globals::{is_agent, is_watched, offset};
 use crate::maps::{Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket, THREADS, count, socket_flag};
 use crate::syscall::argument;
 use crate::thread::{self, stage};
-use crate::walk::{self, Found, kernel, tcp};
+use crate::walk::{self, Found, copied, tcp};
 use crate::{call, go, report, role, socket};
 
 const IPPROTO_TCP: u16 = 6;
@@ -20,7 +20,7 @@ const IPPROTO_TCP: u16 = 6;
 /// A field of a trace point, at an offset that the host read from its format.
 #[inline(always)]
 fn field<T: Copy + Default>(ctx: &TracePointContext, offset: u64) -> T {
-    kernel(ctx.as_ptr() as u64 + offset)
+    copied(ctx.as_ptr() as u64 + offset)
 }
 
 #[tracepoint]

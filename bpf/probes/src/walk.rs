@@ -1,7 +1,12 @@
 //! From a file descriptor of the current task to its socket, and what the socket says of itself.
 
+use core::arch::asm;
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+
+use wirespan_events::config::CAST;
 
 use crate::globals::{offset, setting};
 
@@ -34,11 +39,58 @@ pub struct Found {
     pub inode: u64,
 }
 
-/// Reads a kernel value; 0 where there is none.
+/// Reads a kernel value of 1, 2, 4 or 8 bytes, or an array of the last; 0 where there is none.
 #[inline(always)]
 pub fn kernel<T: Copy + Default>(address: u64) -> T {
+    let kind = setting!(cast_type);
+    if kind == 0 {
+        return copied(address);
+    }
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: `T` is of one of the sizes above, for which every pattern of bits is a value, and all of it is
+    // written; what is read is memory of the kernel, or 0.
+    unsafe {
+        if size_of::<T>() <= 8 {
+            value.write(cast(address, kind).cast::<T>().read_volatile());
+        } else {
+            let words = value.as_mut_ptr().cast::<u64>();
+            for index in 0..size_of::<T>() / 8 {
+                let word = cast(address + 8 * index as u64, kind).cast::<u64>();
+                words.add(index).write(word.read_volatile());
+            }
+        }
+        value.assume_init()
+    }
+}
+
+/// The same by a helper, which takes some hundred instructions; of an address that is none of the kernel's
+/// own, such as that of a program's context, too.
+#[inline(always)]
+pub fn copied<T: Copy + Default>(address: u64) -> T {
     // SAFETY: the helper checks the address and fails where it is bad.
     unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+}
+
+/// Any address as a pointer to something that begins with two numbers of 64 bits, which the verifier lets be
+/// loaded: where nothing is the load gives 0. The kernel makes a move between two registers of the call.
+#[inline(always)]
+fn cast(address: u64, kind: u32) -> *const u8 {
+    let pointer: *const u8;
+    // SAFETY: a call without effects; it is only made where the host has put in the number of a function.
+    unsafe {
+        asm!(
+            "call {cast}",
+            cast = const CAST,
+            lateout("r0") pointer,
+            inlateout("r1") address => _,
+            inlateout("r2") u64::from(kind) => _,
+            lateout("r3") _,
+            lateout("r4") _,
+            lateout("r5") _,
+            options(nostack),
+        );
+    }
+    pointer
 }
 
 /// A member of what a typed pointer leads to: the verifier knows the type, and lets it be loaded without a

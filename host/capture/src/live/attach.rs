@@ -91,6 +91,7 @@ pub(super) fn attach(
 /// Puts programs on the functions of sockets, if they are to be there and can be; else why not.
 pub(super) fn at_functions(
     config: &LiveConfig,
+    object: &[u8],
     btf: &Btf,
     offsets: &Offsets,
     ebpf: &Ebpf,
@@ -99,7 +100,7 @@ pub(super) fn at_functions(
         return Ok(Err("turned off (capture.calls)".to_owned()));
     }
     let attached = functions::allowed(btf, offsets, config.calls).and_then(|()| {
-        Functions::read(&config.object, ebpf)
+        Functions::read(object, ebpf)
             .and_then(|functions| functions.attach(btf))
             .inspect_err(|why| {
                 // `wirespan doctor` tries a small program only, and says that this kernel can do it.
@@ -197,12 +198,12 @@ fn try_load_more(ebpf: &mut Ebpf) -> Result<(), String> {
 }
 
 /// The programs for TLS libraries as links need them, where the kernel has links.
-pub(super) fn uprobe_code(config: &LiveConfig, ebpf: &Ebpf) -> Option<Code> {
+pub(super) fn uprobe_code(object: &[u8], ebpf: &Ebpf) -> Option<Code> {
     if !bpf::has_uprobe_links() {
         return None;
     }
     let code = Code::read(
-        &config.object,
+        object,
         ebpf,
         &[TLS_PROGRAMS, GO_PROGRAMS, RUSTLS_PROGRAMS],
     );

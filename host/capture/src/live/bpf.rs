@@ -274,6 +274,11 @@ pub(super) fn load(kind: ProgramKind) -> io::Result<OwnedFd> {
     load_code(kind, "", &READS_KERNEL, LICENSE)
 }
 
+/// Loads a program that is never attached.
+pub(super) fn load_trial(kind: ProgramKind, code: &[Instruction]) -> io::Result<OwnedFd> {
+    load_code(kind, "", code, LICENSE)
+}
+
 /// Loads a program.
 pub(super) fn load_code(
     kind: ProgramKind,

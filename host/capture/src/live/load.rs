@@ -19,6 +19,7 @@ use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::Offsets;
 use super::question::Question;
+use super::reads::{self, Cast};
 use super::reconcile::Sockets;
 use super::ring::Ring;
 use super::rings;
@@ -102,7 +103,10 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         });
     }
     let (count, bytes) = rings::sizes(config, rings::cpus());
-    let settings = settings(config, &btf, count, bytes);
+    let cast = Cast::of(&btf);
+    let mut object = config.object.clone();
+    reads::resolve(&mut object, cast);
+    let settings = settings(config, &btf, cast, count, bytes);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("OFFSETS", &offsets, true)
@@ -110,17 +114,18 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         .map_max_entries("SOCKETS", config.connections.max(1))
         .map_max_entries("VERDICTS", config.connections.max(1));
     let mut ebpf = loader
-        .load(&config.object)
+        .load(&object)
         .map_err(|error| refused("the kernel side cannot be loaded", &error))?;
     let without_tls = config.without_tls();
     let code = if without_tls.is_none() && config.uprobe_links {
-        uprobe_code(config, &ebpf)
+        uprobe_code(&object, &ebpf)
     } else {
         None
     };
 
-    let at_functions = at_functions(config, &btf, &found, &ebpf)?;
+    let at_functions = at_functions(config, &object, &btf, &found, &ebpf)?;
     drop(btf);
+    drop(object);
 
     let mut rings = Vec::new();
     let mut slots: ArrayOfMaps<&mut MapData, MapData> = borrow(&mut ebpf, "RINGS")?;

@@ -34,6 +34,7 @@ mod pclntab;
 mod placement;
 mod probes;
 mod question;
+mod reads;
 mod recent;
 mod reconcile;
 mod returns;

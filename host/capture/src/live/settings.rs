@@ -8,6 +8,7 @@ use super::btf::Btf;
 use super::config::LiveConfig;
 use super::load::{borrow, refused};
 use super::offsets::{ABSENT, Offsets};
+use super::reads::Cast;
 use crate::error::CaptureError;
 
 /// The helper's number among those that this kernel has.
@@ -16,6 +17,7 @@ const TYPED_TASK: &str = "BPF_FUNC_get_current_task_btf";
 pub(super) fn settings(
     config: &LiveConfig,
     btf: &Btf,
+    cast: Option<Cast>,
     rings: u32,
     ring_bytes: u32,
 ) -> wirespan_events::Settings {
@@ -51,6 +53,7 @@ pub(super) fn settings(
         unknown_more_bytes: config.unknown_more_bytes,
         ring_bytes,
         typed_task: btf.enumerator(TYPED_TASK).is_some().into(),
+        cast_type: cast.map_or(0, |cast| cast.to),
     }
 }
 
