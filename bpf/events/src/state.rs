@@ -7,7 +7,7 @@ pub const SOCKET_BYTES: usize = 176;
 pub const THREAD_BYTES: usize = 256;
 /// Places in it that are 0 while the thread is in no call, and in no function of a TLS library.
 pub const THREAD_STAGE: usize = 157;
-pub const THREAD_INSIDE: usize = 248;
+pub const THREAD_INSIDE: usize = 253;
 
 /// What the host decided about a connection; value of the map `VERDICTS`, keyed by `sk`.
 #[repr(C)]

@@ -57,7 +57,7 @@ pub unsafe fn bind<const PIECES: u8>(call: *mut Call, state: *mut Socket) {
                 sk: 0,
                 inode: 0,
                 born: (*outer).entry,
-                whole: ((*outer).direction == TLS_HANDSHAKE.into()).into(),
+                whole: ((*outer).direction == TLS_HANDSHAKE).into(),
             };
             if adopt(&key, fresh, found, state, fresh.born) {
                 (*outer).sk = found.sk;

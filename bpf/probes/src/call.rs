@@ -48,6 +48,10 @@ pub fn enter(entry: &Entry, found: Found, thread: u64) {
     let Some(state) = socket::of_call(found) else {
         return;
     };
+    // SAFETY: a value of the map of sockets.
+    if unsafe { is_ciphertext(state, found, thread, entry) } {
+        return;
+    }
     // SAFETY: `bpf_ktime_get_ns` has no arguments; `state` is a value of the map of sockets.
     let now = unsafe { bpf_ktime_get_ns() };
     // SAFETY: as above.
@@ -65,9 +69,6 @@ pub fn enter(entry: &Entry, found: Found, thread: u64) {
                 let how = u32::from(entry.direction) | u32::from(entry.shape) << 8;
                 binding::hidden(state, found.sk, entry.argument, how, now);
             }
-            return;
-        }
-        if is_ciphertext(state, found, thread, entry) {
             return;
         }
         // Here, where nothing is copied: the exit is as much as old verifiers can follow.
@@ -163,21 +164,22 @@ unsafe fn is_ciphertext(state: *mut Socket, found: Found, thread: u64, entry: &E
         | socket_flag::RECORDS
         | socket_flag::LACKS
         | socket_flag::LEFT
-        | socket_flag::UNANSWERED;
+        | socket_flag::UNANSWERED
+        | socket_flag::HIDDEN;
     // SAFETY: values of maps; the thread's own is nobody else's.
     unsafe {
         if (*state).flags & (OBSERVED | OTHERWISE) != OBSERVED || entry.shape == shape::MESSAGES {
             return false;
         }
-        let Some(outer) = thread::tls_call_of(thread) else {
+        let Some(place) = thread::known(thread) else {
+            return false;
+        };
+        let Some(outer) = thread::within(place) else {
             return false;
         };
         if (*outer).known_sk != found.sk || (*outer).known_inode != found.inode {
             return false;
         }
-        let Some(place) = thread::known(thread) else {
-            return false;
-        };
         let call = &raw mut (*place).call;
         if (*call).stage != stage::IDLE {
             forget_unended(call);
@@ -282,11 +284,16 @@ unsafe fn ciphertext(call: *mut Call, result: i64) {
     // SAFETY: as in `exit_call`.
     unsafe {
         if result > 0 {
-            if let Some(state) = state_of(call) {
-                let total = result.cast_unsigned();
-                socket::advance(state, (*call).direction, total);
-                count(Counter::PassedBytes, total);
-                count(Counter::CiphertextBytes, total);
+            let total = result.cast_unsigned();
+            count(Counter::PassedBytes, total);
+            count(Counter::CiphertextBytes, total);
+            // Its socket need not be looked up here: the function that the thread is in does when it returns.
+            if let Some(outer) = thread::around(call) {
+                if (*call).direction == SENT {
+                    (*outer).passed[0] = (*outer).passed[0].wrapping_add(total);
+                } else {
+                    (*outer).passed[1] = (*outer).passed[1].wrapping_add(total);
+                }
             }
         } else if result == 0
             && (*call).direction == RECEIVED

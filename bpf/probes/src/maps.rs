@@ -363,15 +363,21 @@ pub struct TlsCall {
     /// Socket that carried TLS records during this call; 0: none so far.
     pub sk: u64,
     pub inode: u64,
-    /// Socket that the object had when the call began; 0: none, or one that has ended.
+    /// Socket that the object had when the call began, and that may have ended; 0: none.
     pub known_sk: u64,
     pub known_inode: u64,
-    /// `SENT`, `RECEIVED`, or neither for a handshake.
-    pub direction: u64,
+    /// Ciphertext that has passed that socket since the call began and is not in its positions yet: sent, and
+    /// received.
+    pub passed: [u64; 2],
     /// Records that it has put out without a system call.
-    pub outputs: u64,
+    pub outputs: u32,
+    /// `SENT`, `RECEIVED`, or neither for a handshake.
+    pub direction: u8,
     /// 0: the thread is in no such call.
-    pub inside: u64,
+    pub inside: u8,
+    /// Not 0: the filter by process has let this thread's process through.
+    pub admitted: u8,
+    pub reserved: u8,
 }
 
 /// Identity of a TLS object while it lives: processes that were forked have theirs at one address.

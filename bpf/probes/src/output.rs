@@ -116,7 +116,13 @@ pub fn tls_output(ctx: ProbeContext) -> u32 {
 unsafe fn put_out(outer: *mut TlsCall, tgid: u64, data: u64) {
     // SAFETY: as in `tls_output`; the others are values of maps.
     unsafe {
-        if (*outer).sk != 0 || (*outer).known_sk != 0 {
+        if (*outer).sk != 0 {
+            return;
+        }
+        if (*outer).known_sk != 0
+            && let Some(state) = SOCKETS.get_ptr((*outer).known_sk)
+            && (*state).inode == (*outer).known_inode
+        {
             return;
         }
         let tls = (*outer).tls;
@@ -129,7 +135,7 @@ unsafe fn put_out(outer: *mut TlsCall, tgid: u64, data: u64) {
         let Some(output) = distinct(data, tgid) else {
             return;
         };
-        let whole = (*outer).direction == TLS_HANDSHAKE.into();
+        let whole = (*outer).direction == TLS_HANDSHAKE;
         if remember(&key, (*outer).entry, whole.into(), &output) {
             (*outer).outputs = (*outer).outputs.wrapping_add(1);
         }

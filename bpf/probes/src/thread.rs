@@ -74,10 +74,12 @@ pub unsafe fn around(call: *mut Call) -> Option<*mut TlsCall> {
     unsafe { within(call.cast::<Thread>()) }
 }
 
+/// The function of a TLS library that this thread is in.
+///
 /// # Safety
 /// `thread` is a value of the map of threads.
 #[inline(always)]
-unsafe fn within(thread: *mut Thread) -> Option<*mut TlsCall> {
+pub unsafe fn within(thread: *mut Thread) -> Option<*mut TlsCall> {
     // SAFETY: as the caller promises.
     unsafe {
         let tls = &raw mut (*thread).tls;

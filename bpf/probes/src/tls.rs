@@ -8,14 +8,14 @@ use wirespan_events::config::filter;
 use wirespan_events::{
     Counter, call as name,
     direction::{RECEIVED, SENT},
-    layer, missing,
+    is_stand_in, layer, missing,
 };
 
 use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
-    Call, FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, TlsCall, TlsKey, TlsObject, count, pieces,
-    shape, socket_flag,
+    Call, FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, Thread, TlsCall, TlsKey, TlsObject, count,
+    pieces, shape, socket_flag,
 };
 use crate::thread::{self, stage};
 use crate::walk::Found;
@@ -44,10 +44,7 @@ fn enter_with(ctx: &ProbeContext, direction: u8, memory: (u64, u64), out: Option
     if !is_watched(tgid) {
         return;
     }
-    if setting!(filter) & filter::TGID != 0 && FILTER_TGIDS.get_ptr(tgid).is_none() {
-        return;
-    }
-    let Some(place) = thread::current(thread) else {
+    let Some(place) = admit(thread) else {
         return;
     };
     let tls: u64 = ctx.arg(0).unwrap_or(0);
@@ -67,20 +64,46 @@ fn enter_with(ctx: &ProbeContext, direction: u8, memory: (u64, u64), out: Option
         (*call).entry = bpf_ktime_get_ns();
         (*call).sk = 0;
         (*call).known_sk = 0;
-        (*call).direction = direction.into();
+        (*call).passed = [0; 2];
         (*call).outputs = 0;
+        (*call).direction = direction;
         (*call).inside = 1;
         let key = TlsKey {
             tls,
             tgid: tgid.into(),
         };
+        // Whether that socket still lives is asked where it matters.
         if let Some(known) = TLS_OBJECTS.get_ptr(&key)
-            && output::is_bound(known)
+            && !is_stand_in((*known).sk)
         {
             (*call).known_sk = (*known).sk;
             (*call).known_inode = (*known).inode;
         }
     }
+}
+
+/// What is known of a thread, made when there is nothing; `None` for one of a process that the filter leaves
+/// out, and where there are too many.
+#[inline(always)]
+fn admit(thread: u64) -> Option<*mut Thread> {
+    let tgid = (thread >> 32) as u32;
+    let narrow = setting!(filter) & filter::TGID != 0;
+    if let Some(known) = thread::known(thread) {
+        // SAFETY: a value of the map of threads; it is this thread's own.
+        unsafe {
+            let call = &raw mut (*known).tls;
+            // The filter stays as it is, and no thread becomes one of another process.
+            if narrow && (*call).admitted == 0 {
+                FILTER_TGIDS.get_ptr(tgid)?;
+                (*call).admitted = 1;
+            }
+        }
+        return Some(known);
+    }
+    if narrow {
+        FILTER_TGIDS.get_ptr(tgid)?;
+    }
+    thread::current(thread)
 }
 
 #[uprobe]
@@ -145,7 +168,7 @@ pub fn tls_handshake_return(_: RetProbeContext) -> u32 {
     };
     // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
-        if (*outer).direction != TLS_HANDSHAKE.into() {
+        if (*outer).direction != TLS_HANDSHAKE {
             return 0;
         }
         leave(outer, thread);
@@ -161,7 +184,30 @@ unsafe fn leave(outer: *mut TlsCall, thread: u64) {
         if (*outer).outputs != 0 && (*outer).sk == 0 {
             output::expect_sends(thread >> 32);
         }
+        let [sent, received] = (*outer).passed;
+        if sent | received != 0
+            && let Some(state) = SOCKETS.get_ptr_mut((*outer).known_sk)
+            && (*state).inode == (*outer).known_inode
+        {
+            settle(outer, state);
+        }
         (*outer).inside = 0;
+    }
+}
+
+/// Adds the ciphertext that has passed to the positions of its socket.
+#[inline(always)]
+unsafe fn settle(outer: *mut TlsCall, state: *mut Socket) {
+    // SAFETY: as in `tls_return`; `state` is a value of the map of sockets.
+    unsafe {
+        let [sent, received] = (*outer).passed;
+        (*outer).passed = [0; 2];
+        if sent != 0 {
+            socket::advance(state, SENT, sent);
+        }
+        if received != 0 {
+            socket::advance(state, RECEIVED, received);
+        }
     }
 }
 
@@ -169,13 +215,16 @@ unsafe fn leave(outer: *mut TlsCall, thread: u64) {
 #[uretprobe]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    let Some(outer) = thread::tls_call_of(thread) else {
+    let Some(place) = thread::known(thread) else {
         return 0;
     };
     let result: i32 = ctx.ret();
     // SAFETY: a value of the map of threads; it is this thread's own.
     unsafe {
-        if (*outer).direction == TLS_HANDSHAKE.into() {
+        let Some(outer) = thread::within(place) else {
+            return 0;
+        };
+        if (*outer).direction == TLS_HANDSHAKE {
             return 0;
         }
         let bytes = if (*outer).out == 0 {
@@ -192,7 +241,7 @@ pub fn tls_return(ctx: RetProbeContext) -> u32 {
         // Never more than was asked for, whatever the memory says by now. Where there is no memory
         // there is nothing to read beyond.
         if bytes != 0 && (bytes <= (*outer).length || (*outer).buffer == 0) {
-            plaintext(outer, thread, bytes);
+            plaintext(outer, place, thread, bytes);
         }
         leave(outer, thread);
     }
@@ -315,12 +364,15 @@ unsafe fn stand_in(key: &TlsKey, born: u64, whole: u64) -> Option<(Found, *mut S
 
 /// Plaintext has passed.
 #[inline(always)]
-unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
+unsafe fn plaintext(outer: *mut TlsCall, place: *mut Thread, thread: u64, bytes: u64) {
     // SAFETY: as in `tls_return`.
     unsafe {
         let Some((found, state)) = owner(outer, thread >> 32) else {
             return;
         };
+        if found.sk == (*outer).known_sk && found.inode == (*outer).known_inode {
+            settle(outer, state);
+        }
         let passed = Plaintext {
             tls: (*outer).tls,
             buffer: (*outer).buffer,
@@ -330,11 +382,13 @@ unsafe fn plaintext(outer: *mut TlsCall, thread: u64, bytes: u64) {
             half: false,
             bytes,
             entry: (*outer).entry,
-            sent: (*outer).direction == u64::from(SENT),
+            sent: (*outer).direction == SENT,
             mid: 0,
             position: NEXT,
         };
-        deliver(found, state, &passed, thread);
+        if let Some(cursor) = prepare(found, state, &passed, thread, Some(place)) {
+            report(cursor, state, bytes);
+        }
     }
 }
 
@@ -372,9 +426,19 @@ pub const NEXT: u64 = u64::MAX;
 pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thread: u64) {
     // SAFETY: as the caller promises.
     unsafe {
-        if let Some(cursor) = prepare(found, state, passed, thread)
-            && hand_over::start::<{ pieces::USER }>(cursor, state, passed.bytes)
-        {
+        let place = thread::current(thread);
+        if let Some(cursor) = prepare(found, state, passed, thread, place) {
+            report(cursor, state, passed.bytes);
+        }
+    }
+}
+
+/// Reports what [`prepare`] has left.
+#[inline(always)]
+unsafe fn report(cursor: *mut Call, state: *mut Socket, bytes: u64) {
+    // SAFETY: as in `deliver`.
+    unsafe {
+        if hand_over::start::<{ pieces::USER }>(cursor, state, bytes) {
             hand_over::give_up(cursor);
         }
     }
@@ -382,6 +446,7 @@ pub unsafe fn deliver(found: Found, state: *mut Socket, passed: &Plaintext, thre
 
 /// Gives plaintext its place, and the host what it has to know before. What says where it lies, for
 /// [`hand_over`] to report it, is in the thread's place for a call; `None` where nothing is to be reported.
+/// `place`: what is known of the thread, `None` where there were too many.
 ///
 /// # Safety
 /// As for [`deliver`].
@@ -391,6 +456,7 @@ pub unsafe fn prepare(
     state: *mut Socket,
     passed: &Plaintext,
     thread: u64,
+    place: Option<*mut Thread>,
 ) -> Option<*mut Call> {
     // SAFETY: as the caller promises.
     unsafe {
@@ -408,7 +474,9 @@ pub unsafe fn prepare(
         if (*state).flags & socket_flag::ANNOUNCED == 0 {
             opening::tell(state, found.sk, tgid, passed.entry);
         }
-        if (*state).flags & socket_flag::ANNOUNCED != 0 {
+        if (*state).flags & (socket_flag::ANNOUNCED | socket_flag::SECURED)
+            == socket_flag::ANNOUNCED
+        {
             binding::secure(state, found.sk, passed.tls, passed.entry, passed.mid);
         }
         if passed.position == NEXT {
@@ -426,7 +494,7 @@ pub unsafe fn prepare(
         }
         let in_pieces = passed.rest != 0;
         // The thread is in no system call now, so its place for one is free.
-        let Some(place) = thread::current(thread) else {
+        let Some(place) = place else {
             if passed.sent {
                 (*state).lost[0] = (*state).lost[0].wrapping_add(bytes);
             } else {

@@ -184,7 +184,7 @@ unsafe fn leave(entered: *mut GoCall, key: &GoKey, high: u64, result: u64, threa
             inode: (*socket).inode,
         };
         // A thread that returns from a function of its program is in no system call.
-        if let Some(cursor) = tls::prepare(found, socket, &passed, thread)
+        if let Some(cursor) = tls::prepare(found, socket, &passed, thread, thread::current(thread))
             && hand_over::begin::<{ pieces::USER }>(cursor, socket, bytes).is_some()
         {
             (*entered).flags |= call::REPORTED;
