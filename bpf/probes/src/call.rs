@@ -3,7 +3,6 @@
 //! At the entry the call is remembered; at the exit, when it is known how many bytes passed and all of
 //! the caller's memory is resident, they are copied.
 
-use core::arch::asm;
 use core::ptr::read_volatile;
 
 use aya_ebpf::EbpfContext;
@@ -15,7 +14,7 @@ use wirespan_events::{
 };
 
 use crate::maps::{
-    Call, MORE, MORE_AT_FUNCTION, SOCKETS, Socket, count, pieces, shape, socket_flag,
+    Call, MORE, MORE_AT_FUNCTION, SOCKETS, Socket, count, pieces, shape, socket_flag, zero,
 };
 use crate::opening::{self, Shown};
 use crate::thread::{self, stage};
@@ -101,11 +100,7 @@ pub fn enter(entry: &Entry, found: Found, thread: u64) {
     let Some(place) = thread::current(thread) else {
         return;
     };
-    // A zero that the compiler does not know: for one that it knows it calls `memset`, three times here and
-    // byte by byte.
-    let none: u64;
-    // SAFETY: sets a register.
-    unsafe { asm!("{0} = 0", out(reg) none, options(nomem, nostack)) };
+    let none = zero();
     // SAFETY: values of maps; the thread's own is nobody else's.
     unsafe {
         let call = &raw mut (*place).call;

@@ -158,6 +158,16 @@ pub static GO_RETURNED: ProgramArray<1> = ProgramArray::new();
 #[btf_map]
 pub static GO_CONNECTIONS: ArrayOfMaps<GoConnections, 1> = ArrayOfMaps::new();
 
+/// A zero that the compiler does not know. Where it knows that two neighbours become zero it calls `memset`,
+/// which goes byte by byte, and takes of the stack what callers have left.
+#[inline(always)]
+pub fn zero() -> u64 {
+    let zero: u64;
+    // SAFETY: sets a register.
+    unsafe { asm!("{0} = 0", out(reg) zero, options(pure, nomem, nostack)) };
+    zero
+}
+
 /// What a thread is in. There is no other memory that is a thread's own.
 #[repr(C)]
 #[derive(Clone, Copy)]

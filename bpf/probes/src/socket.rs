@@ -14,7 +14,7 @@ use crate::globals::setting;
 use crate::life;
 use crate::maps::{
     FILTER_CGROUPS, FILTER_PORTS, FILTER_TGIDS, Flow, OWN_FLOWS, OWN_SOCKETS, SOCKETS, Socket,
-    VERDICTS, count, socket_flag,
+    VERDICTS, count, socket_flag, zero,
 };
 use crate::walk::{self, Found, tcp};
 
@@ -62,15 +62,12 @@ pub fn add(found: Found, flags: u32) -> Option<*mut Socket> {
     if socket.is_null() { None } else { Some(socket) }
 }
 
-/// A function of its own, as a state takes a third of the stack. What it calls takes of what its callers
-/// have left, so it must not call `memset`: the compiler does not know this zero.
+/// A function of its own, as a state takes a third of the stack.
 #[inline(never)]
 fn add_fresh(sk: u64, inode: u64, flags: u32) -> *mut Socket {
     // SAFETY: a helper without arguments.
     let born = unsafe { bpf_ktime_get_ns() };
-    let none: u64;
-    // SAFETY: sets a register.
-    unsafe { asm!("{0} = 0", out(reg) none, options(nomem, nostack)) };
+    let none = zero();
     let fresh = Socket {
         inode,
         position: [none; 2],

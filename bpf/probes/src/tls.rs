@@ -15,7 +15,7 @@ use crate::copy::user;
 use crate::globals::{is_watched, setting};
 use crate::maps::{
     Call, FILTER_TGIDS, SOCKETS, Socket, TLS_OBJECTS, Thread, TlsCall, TlsKey, TlsObject, count,
-    pieces, shape, socket_flag,
+    pieces, shape, socket_flag, zero,
 };
 use crate::thread::{self, stage};
 use crate::walk::Found;
@@ -64,7 +64,7 @@ fn enter_with(ctx: &ProbeContext, direction: u8, memory: (u64, u64), out: Option
         (*call).entry = bpf_ktime_get_ns();
         (*call).sk = 0;
         (*call).known_sk = 0;
-        (*call).passed = [0; 2];
+        (*call).passed = [zero(); 2];
         (*call).outputs = 0;
         (*call).direction = direction;
         (*call).inside = 1;
@@ -201,7 +201,7 @@ unsafe fn settle(outer: *mut TlsCall, state: *mut Socket) {
     // SAFETY: as in `tls_return`; `state` is a value of the map of sockets.
     unsafe {
         let [sent, received] = (*outer).passed;
-        (*outer).passed = [0; 2];
+        (*outer).passed = [zero(); 2];
         if sent != 0 {
             socket::advance(state, SENT, sent);
         }
@@ -213,6 +213,7 @@ unsafe fn settle(outer: *mut TlsCall, state: *mut Socket) {
 
 /// The return of a read or a write.
 #[uretprobe]
+#[inline(always)]
 pub fn tls_return(ctx: RetProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
     let Some(place) = thread::known(thread) else {
@@ -503,6 +504,7 @@ pub unsafe fn prepare(
             return None;
         };
         let cursor = &raw mut (*place).call;
+        let none = zero();
         (*cursor).sk = found.sk;
         (*cursor).inode = found.inode;
         (*cursor).entry = passed.entry;
@@ -512,20 +514,20 @@ pub unsafe fn prepare(
         } else {
             passed.buffer
         };
-        (*cursor).iov = 0;
+        (*cursor).iov = none;
         (*cursor).segment = passed.buffer;
         (*cursor).segment_left = passed.held;
         (*cursor).left = bytes;
-        (*cursor).message_left = 0;
-        (*cursor).lost = 0;
+        (*cursor).message_left = none;
+        (*cursor).lost = none;
         (*cursor).position = position;
-        (*cursor).skip_until = 0;
+        (*cursor).skip_until = none;
         (*cursor).tls = passed.tls;
-        (*cursor).messages_left = 0;
-        (*cursor).iov_left = 0;
+        (*cursor).messages_left = none as u32;
+        (*cursor).iov_left = none as u32;
         (*cursor).tgid = tgid;
         (*cursor).tid = thread as u32;
-        (*cursor).data_flags = 0;
+        (*cursor).data_flags = none as u32;
         (*cursor).length = passed.rests;
         (*cursor).call = if passed.half {
             name::TLS_RECORD

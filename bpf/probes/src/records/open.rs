@@ -38,6 +38,7 @@ pub fn rustls_open(ctx: ProbeContext) -> u32 {
 
 /// A return instruction of it.
 #[uprobe]
+#[inline(always)]
 pub fn rustls_opened(ctx: ProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
     if let Some(call) = leave(&ctx, kind::OPEN) {

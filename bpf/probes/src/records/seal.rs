@@ -32,6 +32,7 @@ pub fn rustls_seal(ctx: ProbeContext) -> u32 {
 
 /// A return instruction of it.
 #[uprobe]
+#[inline(always)]
 pub fn rustls_sealed(ctx: ProbeContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
     if let Some(call) = leave(&ctx, kind::SEAL) {
