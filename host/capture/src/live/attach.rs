@@ -1,5 +1,6 @@
 //! Programs onto their places, each set on its own: one that cannot be attached is told and left out.
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use aya::Ebpf;
@@ -12,6 +13,7 @@ use super::btf::Btf;
 use super::code::Code;
 use super::config::{CallPlaces, LiveConfig, LiveReport, ProbeSet};
 use super::functions::{self, Attached, Functions};
+use super::later::Later;
 use super::links::Links;
 use super::load::{borrow, reason};
 use super::offsets::Offsets;
@@ -29,6 +31,7 @@ pub(super) fn attach(
     ebpf: &mut Ebpf,
     tracefs: &Tracefs,
     report: &mut LiveReport,
+    mut later: Option<&mut Later>,
 ) -> Result<Links, CaptureError> {
     let mut links = Links::default();
     let at_functions = report.calls == CallPlaces::Functions;
@@ -44,7 +47,8 @@ pub(super) fn attach(
         .filter(|set| !(at_functions && set.is_of_system_calls()))
     {
         let started = Instant::now();
-        let left_out = match attach_set(ebpf, tracefs, set) {
+        let later = later.as_deref_mut().filter(|_| set.is_of_unix_sockets());
+        let left_out = match attach_set(ebpf, tracefs, set, later) {
             Ok(attached) => {
                 tracing::debug!(set = set.name, took = ?started.elapsed(), "probe set attached");
                 links.take_over(attached);
@@ -134,7 +138,13 @@ pub(super) fn load_question(ebpf: &mut Ebpf, report: &mut LiveReport) -> Option<
     loaded.ok()
 }
 
-fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<Links, String> {
+/// `later`: takes the programs instead.
+fn attach_set(
+    ebpf: &mut Ebpf,
+    tracefs: &Tracefs,
+    set: &Set,
+    mut later: Option<&mut Later>,
+) -> Result<Links, String> {
     let mut links = Links::default();
     for Attachment {
         category, event, ..
@@ -157,6 +167,14 @@ fn attach_set(ebpf: &mut Ebpf, tracefs: &Tracefs, set: &Set) -> Result<Links, St
             .map_err(|error: aya::programs::ProgramError| reason(&error))?;
         if program.fd().is_err() {
             program.load().map_err(|error| reason(&error))?;
+        }
+        if let Some(later) = later.as_deref_mut() {
+            let found = tracefs.event(category, event);
+            let found = found.ok_or_else(|| format!("{category}:{event} has no number"))?;
+            let fd = program.fd().map_err(|error| reason(&error))?.as_fd();
+            let fd = fd.try_clone_to_owned().map_err(|error| reason(&error))?;
+            later.push(fd, found.id);
+            continue;
         }
         let id = program
             .attach(category, event)
@@ -202,11 +220,7 @@ pub(super) fn uprobe_code(object: &[u8], ebpf: &Ebpf) -> Option<Code> {
     if !bpf::has_uprobe_links() {
         return None;
     }
-    let code = Code::read(
-        object,
-        ebpf,
-        &[TLS_PROGRAMS, GO_PROGRAMS, RUSTLS_PROGRAMS],
-    );
+    let code = Code::read(object, ebpf, &[TLS_PROGRAMS, GO_PROGRAMS, RUSTLS_PROGRAMS]);
     code.inspect_err(|why| tracing::warn!(why, "uprobes are attached by perf events, not by links"))
         .ok()
 }

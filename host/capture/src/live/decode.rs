@@ -113,6 +113,8 @@ pub(super) struct Decoder {
     processes: ProcessTable,
     told: Told,
     counters: Arc<HostCounters>,
+    /// A Unix socket has been told of.
+    unix: bool,
 }
 
 impl Decoder {
@@ -133,7 +135,13 @@ impl Decoder {
             processes,
             told: Told::default(),
             counters,
+            unix: false,
         }
+    }
+
+    /// Whether there has been a Unix socket.
+    pub(super) fn has_unix(&self) -> bool {
+        self.unix
     }
 
     /// Takes one record as it lies in a ring.
@@ -168,7 +176,10 @@ impl Decoder {
                 }
                 return;
             }
-            Record::Unix(unix) => SocketEvent::Unix(Box::new(translation::unix(unix))),
+            Record::Unix(unix) => {
+                self.unix = true;
+                SocketEvent::Unix(Box::new(translation::unix(unix)))
+            }
             Record::Open(open) => {
                 let seen = self.see(open.tgid, open.task_started, open.image, open.comm);
                 let event = self::open(open, &seen.process);

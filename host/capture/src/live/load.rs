@@ -15,6 +15,7 @@ use super::config::{CallPlaces, LiveConfig, LiveReport, ProbeSet};
 use super::counters::{HostCounters, LiveCounters};
 use super::functions::Attached;
 use super::go_calls::GoCalls;
+use super::later::Later;
 use super::leftovers::Leftovers;
 use super::links::Links;
 use super::offsets::Offsets;
@@ -38,6 +39,8 @@ pub(super) struct Loaded {
     pub(super) uprobes: Uprobes,
     /// What keeps all others at their places.
     pub(super) links: Links,
+    /// Those that wait for a Unix socket.
+    pub(super) later: Later,
     pub(super) rings: Vec<Ring>,
     pub(super) control: Array<MapData, u32>,
     /// Those that a filter by container leaves out.
@@ -189,7 +192,9 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     if report.calls == CallPlaces::SystemCalls {
         load_more(&mut ebpf, &mut report);
     }
-    let mut links = attach(&mut ebpf, &tracefs, &mut report)?;
+    let mut later = Later::default();
+    let waits = Later::is_for(config).then_some(&mut later);
+    let mut links = attach(&mut ebpf, &tracefs, &mut report, waits)?;
     links.take_over(std::mem::take(&mut at_functions.links));
     let question = load_question(&mut ebpf, &mut report);
     let skipped = Skipped::of(&ebpf, at_functions);
@@ -214,6 +219,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
     Ok(Loaded {
         uprobes,
         links,
+        later,
         rings,
         control,
         cgroups,

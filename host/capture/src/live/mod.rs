@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod go;
 mod go_calls;
 mod installed;
+mod later;
 mod leftovers;
 pub mod library;
 mod links;

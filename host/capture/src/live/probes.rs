@@ -26,6 +26,11 @@ impl Set {
             .iter()
             .any(|attachment| attachment.category == "syscalls")
     }
+
+    /// Whether it only says how Unix sockets end.
+    pub(super) fn is_of_unix_sockets(&self) -> bool {
+        UNIX_SETS.contains(&self.name)
+    }
 }
 
 macro_rules! call {
@@ -68,6 +73,8 @@ macro_rules! single {
         }
     };
 }
+
+const UNIX_SETS: [&str; 2] = ["close", "shutdown"];
 
 pub(super) const SETS: &[Set] = &[
     // Those that say who connects, and who is to be left out, before those that report.

@@ -7,6 +7,7 @@ use super::cgroups::Cgroups;
 use super::config::{LiveConfig, LiveReport};
 use super::counters::LiveCounters;
 use super::decode::Decoder;
+use super::later::Later;
 use super::links::Links;
 use super::load::{self, Loaded};
 use super::reconcile::Reconciler;
@@ -65,7 +66,9 @@ impl Drop for Attached {
 pub struct LiveSource {
     _reconciler: Reconciler,
     // Before the rings, so that the probes are gone before these are.
-    _attached: Attached,
+    attached: Attached,
+    /// Programs that wait for a Unix socket.
+    later: Later,
     rings: Vec<Ring>,
     waking: Waking,
     cgroups: Option<Cgroups>,
@@ -102,6 +105,7 @@ impl LiveSource {
         let Loaded {
             uprobes,
             links,
+            later,
             rings,
             control,
             cgroups,
@@ -147,7 +151,8 @@ impl LiveSource {
             .collect();
         let source = Self {
             _reconciler: reconciler,
-            _attached: Attached { tls, links },
+            attached: Attached { tls, links },
+            later,
             waking: Waking::new(control, &rings),
             rings,
             cgroups,
@@ -189,6 +194,9 @@ impl LiveSource {
                     Drained::More => {}
                 }
             }
+        }
+        if self.decoder.has_unix() {
+            self.later.attach(&mut self.attached.links);
         }
         if self.decoder.is_active() {
             self.active = Instant::now();

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use wirespan_events::Counter;
 
+use crate::script::Script;
 use crate::support::{Bench, config};
 
 /// A control group of a container, and nothing in it but what a test puts there.
@@ -50,6 +51,19 @@ impl Drop for Container {
         let _ = fs::remove_dir(&self.path);
     }
 }
+
+/// Says something over a pair of Unix sockets and closes both, with each line that it is told.
+const PAIRS: &str = r#"
+import socket, sys
+print('ready', flush=True)
+for line in sys.stdin:
+    one, other = socket.socketpair()
+    one.sendall(b'over a Unix socket')
+    assert other.recv(100) == b'over a Unix socket'
+    one.close()
+    other.close()
+    print('done', flush=True)
+"#;
 
 fn serve(listener: TcpListener, connections: usize) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
@@ -114,4 +128,26 @@ fn what_a_filter_leaves_out_is_not_copied() {
     let after = bench.source.counters();
     assert_eq!(after.kernel(Counter::CopiedBytes), copied);
     assert_eq!(after.kernel(Counter::Records), records);
+}
+
+#[test]
+fn where_one_process_is_watched_its_unix_sockets_end_when_they_do() {
+    let Some(mut config) = config() else { return };
+    let mut script = Script::start(PAIRS);
+    config.pids = vec![script.pid()];
+    let mut bench = Bench::for_ports(config);
+    // The programs that see how these end may have waited for the first of them.
+    script.say("go on");
+    script.hear("done");
+    bench.until_closed();
+    let found_gone = bench.source.counters().kernel(Counter::FoundGone);
+    for pairs in 2..=4 {
+        script.say("go on");
+        script.hear("done");
+        bench.until(|seen| {
+            seen.len() == 2 * pairs && seen.values().all(|seen| seen.close.is_some())
+        });
+    }
+    let after = bench.source.counters().kernel(Counter::FoundGone);
+    assert_eq!(after, found_gone, "their ends were seen, not found out");
 }

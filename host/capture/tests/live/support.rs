@@ -210,6 +210,10 @@ impl Bench {
             }
             return;
         }
+        // The names of a Unix socket come before its opening.
+        if let SocketEvent::Unix(_) = event {
+            return;
+        }
         let key = event.key();
         if let SocketEvent::Open(open) = event {
             let process = open.process.and_then(|key| self.processes.get(&key.pid));
