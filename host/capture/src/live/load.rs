@@ -106,7 +106,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         });
     }
     let (count, bytes) = rings::sizes(config, rings::cpus());
-    let cast = Cast::of(&btf);
+    let cast = Cast::of(&btf).ok();
     let mut object = config.object.clone();
     reads::resolve(&mut object, cast);
     let settings = settings(config, &btf, cast, count, bytes);

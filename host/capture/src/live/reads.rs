@@ -1,9 +1,11 @@
-//! How the kernel side reads memory of the kernel: by a helper, which costs some hundred instructions, or where
-//! the kernel has a function that makes a typed pointer of any address (`bpf_rdonly_cast`, since 6.2) by plain
-//! loads.
+//! How the kernel side reads memory of the kernel: by a helper, which costs some hundred instructions, or by
+//! plain loads, where the kernel has a function that makes a typed pointer of any address (`bpf_rdonly_cast`,
+//! since 6.2).
 //!
 //! A function of the kernel is called by a number that differs from kernel to kernel. In the kernel side's
 //! instructions a number stands for it that is none ([`CAST`]), and is replaced before they are loaded.
+
+use std::io;
 
 use wirespan_events::config::CAST;
 
@@ -14,6 +16,8 @@ use super::btf::{Btf, kind};
 const FUNCTION: &str = "bpf_rdonly_cast";
 /// A struct that begins with a number of 64 bits, which every kernel has.
 const TYPE: &str = "timespec64";
+/// A helper's number among those that this kernel has.
+const TYPED_TASK: &str = "BPF_FUNC_get_current_task_btf";
 
 /// `BPF_JMP | BPF_CALL`.
 const CALL: u8 = 0x85;
@@ -32,44 +36,31 @@ pub(super) struct Cast {
 }
 
 impl Cast {
-    /// `None` where the kernel has no such function, or not for these programs.
-    pub(super) fn of(btf: &Btf) -> Option<Self> {
-        let (function, _) = btf.function(FUNCTION)?;
-        let cast = Self {
-            function: i32::try_from(function).ok()?,
-            to: btf.find(kind::STRUCT, TYPE).next()?,
-        };
-        let code = cast.trial()?;
-        let loads = |kind| bpf::load_trial(kind, &code).is_ok();
-        (loads(ProgramKind::Tracepoint) && loads(ProgramKind::Probe)).then_some(cast)
+    /// # Errors
+    /// The kernel has no such function, or not for these programs.
+    pub(super) fn of(btf: &Btf) -> io::Result<Self> {
+        let cast = Self::named(btf).ok_or_else(absent)?;
+        // What an object of the kernel is not is read as 0.
+        let code = [
+            set(1, 0),
+            set(2, cast.to.cast_signed()),
+            cast.call(),
+            load(0),
+            set(0, 0),
+            RETURN,
+        ];
+        for kind in [ProgramKind::Tracepoint, ProgramKind::Probe] {
+            bpf::load_trial(kind, &code)?;
+        }
+        Ok(cast)
     }
 
-    /// `r1 = 0; r2 = type; r0 = cast(r1, r2); r0 = *(u64 *)(r0 + 0); return 0;`
-    fn trial(self) -> Option<[Instruction; 6]> {
-        let set = |register, immediate| Instruction {
-            code: SET,
-            registers: register,
-            offset: 0,
-            immediate,
-        };
-        Some([
-            set(1, 0),
-            set(2, i32::try_from(self.to).ok()?),
-            self.call(),
-            Instruction {
-                code: 0x79,
-                registers: 0,
-                offset: 0,
-                immediate: 0,
-            },
-            set(0, 0),
-            Instruction {
-                code: 0x95,
-                registers: 0,
-                offset: 0,
-                immediate: 0,
-            },
-        ])
+    fn named(btf: &Btf) -> Option<Self> {
+        let (function, _) = btf.function(FUNCTION)?;
+        Some(Self {
+            function: i32::try_from(function).ok()?,
+            to: btf.find(kind::STRUCT, TYPE).next()?,
+        })
     }
 
     const fn call(self) -> Instruction {
@@ -82,6 +73,59 @@ impl Cast {
     }
 }
 
+/// Whether the kernel tells the current task as a typed pointer, whose members programs may load (from 5.11 on).
+///
+/// # Errors
+/// It does not, or not to these programs.
+pub(super) fn typed_task(btf: &Btf) -> io::Result<()> {
+    let helper = btf.enumerator(TYPED_TASK).ok_or_else(absent)?;
+    let files = btf.member("task_struct", "files").map_err(|_| absent())?;
+    let code = [
+        Instruction {
+            code: CALL,
+            registers: 0,
+            offset: 0,
+            immediate: helper.cast_signed(),
+        },
+        load(i16::try_from(files.offset_bytes).map_err(|_| absent())?),
+        set(0, 0),
+        RETURN,
+    ];
+    bpf::load_trial(ProgramKind::Tracepoint, &code).map(drop)
+}
+
+fn absent() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the kernel has no such function")
+}
+
+/// `register = number`.
+const fn set(register: u8, number: i32) -> Instruction {
+    Instruction {
+        code: SET,
+        registers: register,
+        offset: 0,
+        immediate: number,
+    }
+}
+
+/// `r0 = *(u64 *)(r0 + offset)`.
+const fn load(offset: i16) -> Instruction {
+    Instruction {
+        code: 0x79,
+        registers: 0,
+        offset,
+        immediate: 0,
+    }
+}
+
+/// `return r0`.
+const RETURN: Instruction = Instruction {
+    code: 0x95,
+    registers: 0,
+    offset: 0,
+    immediate: 0,
+};
+
 /// Puts the function's number into the object; where there is none, what never runs is made harmless.
 pub(super) fn resolve(object: &mut [u8], cast: Option<Cast>) {
     let placeholder = bytes(Instruction {
@@ -90,15 +134,7 @@ pub(super) fn resolve(object: &mut [u8], cast: Option<Cast>) {
         offset: 0,
         immediate: CAST,
     });
-    let replacement = bytes(cast.map_or(
-        Instruction {
-            code: SET,
-            registers: 0,
-            offset: 0,
-            immediate: 0,
-        },
-        Cast::call,
-    ));
+    let replacement = bytes(cast.map_or(set(0, 0), Cast::call));
     // Sections of instructions are aligned to their size.
     let (instructions, _) = object.as_chunks_mut::<8>();
     for instruction in instructions {
@@ -155,7 +191,8 @@ mod tests {
         let btf = Btf::load(None).unwrap();
         // Of the programs here those for system calls could call it since 6.12 at the latest.
         if btf.function(FUNCTION).is_some() && btf.function("bpf_iter_bits_new").is_some() {
-            assert!(Cast::of(&btf).is_some());
+            Cast::of(&btf).unwrap();
+            typed_task(&btf).unwrap();
         }
     }
 }

@@ -8,11 +8,8 @@ use super::btf::Btf;
 use super::config::LiveConfig;
 use super::load::{borrow, refused};
 use super::offsets::{ABSENT, Offsets};
-use super::reads::Cast;
+use super::reads::{self, Cast};
 use crate::error::CaptureError;
-
-/// The helper's number among those that this kernel has.
-const TYPED_TASK: &str = "BPF_FUNC_get_current_task_btf";
 
 pub(super) fn settings(
     config: &LiveConfig,
@@ -52,7 +49,7 @@ pub(super) fn settings(
         filter: bits,
         unknown_more_bytes: config.unknown_more_bytes,
         ring_bytes,
-        typed_task: btf.enumerator(TYPED_TASK).is_some().into(),
+        typed_task: reads::typed_task(btf).is_ok().into(),
         cast_type: cast.map_or(0, |cast| cast.to),
     }
 }

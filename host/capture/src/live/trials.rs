@@ -10,6 +10,7 @@ use super::bpf::{self, Moment, ProgramKind};
 use super::btf::{Btf, KERNEL_BTF, kind};
 use super::capability::{self, Effective};
 use super::features::FeatureReport;
+use super::reads::{self, Cast};
 use super::tracefs::Tracefs;
 use crate::bounded;
 use crate::error::CaptureError;
@@ -214,6 +215,20 @@ pub(super) fn programs(report: &mut FeatureReport, btf: Option<&Btf>, tracefs: O
 
     let Some(btf) = btf else { return };
     let absent = || io::Error::new(io::ErrorKind::NotFound, "the kernel has no such type");
+    report.tried(
+        "typed task",
+        false,
+        "loads",
+        "a descriptor is looked up by helpers, which costs more",
+        reads::typed_task(btf),
+    );
+    report.tried(
+        "typed kernel memory",
+        false,
+        "loads",
+        "memory of the kernel is read by helpers, which costs more",
+        Cast::of(btf),
+    );
     let typed = btf
         .find(kind::TYPEDEF, "btf_trace_sys_enter")
         .next()
