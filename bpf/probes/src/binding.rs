@@ -92,14 +92,18 @@ pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: 
     let (direction, shape) = (how as u8, (how >> 8) as u8);
     // SAFETY: as the caller promises.
     unsafe {
-        if !output::is_expected(tgid) {
-            return false;
-        }
         let found = Found {
             sk,
             inode: (*state).inode,
         };
         if let Some(outer) = thread::tls_call_of(thread) {
+            // A process whose TLS objects put out nothing that is looked at is not expected to send it.
+            if !output::is_expected(tgid)
+                && !output::first_byte::<{ pieces::KERNEL }>(shape, argument)
+                    .is_some_and(output::is_record)
+            {
+                return false;
+            }
             let key = TlsKey {
                 tls: (*outer).tls,
                 tgid,
@@ -116,6 +120,7 @@ pub unsafe fn hidden(state: *mut Socket, sk: u64, argument: u64, how: u32, now: 
                 return true;
             }
         } else if direction == SENT
+            && output::is_expected(tgid)
             && let Some(address) = output::first_byte::<{ pieces::KERNEL }>(shape, argument)
             && let Some((key, object)) = output::origin_of(address, tgid)
         {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use wirespan_events::{Exec, Record, call, flag, is_stand_in, role};
 
 use super::counters::{HostCounters, add};
+use super::notices::Notices;
+use super::orphans::Orphans;
 use super::recent::RecentSet;
 use super::told::Told;
 use super::translation;
@@ -109,6 +111,7 @@ impl Pending {
 pub(super) struct Decoder {
     pending: Vec<Pending>,
     unbound: Unbound,
+    orphans: Orphans,
     open: RecentSet,
     processes: ProcessTable,
     told: Told,
@@ -131,6 +134,7 @@ impl Decoder {
         Self {
             pending: Vec::new(),
             unbound: Unbound::new(needs_socket),
+            orphans: Orphans::default(),
             open: RecentSet::new(MAX_OPEN),
             processes,
             told: Told::default(),
@@ -142,6 +146,12 @@ impl Decoder {
     /// Whether there has been a Unix socket.
     pub(super) fn has_unix(&self) -> bool {
         self.unix
+    }
+
+    /// Whoever attaches probes wants to know some things at once.
+    pub(super) fn telling(mut self, notices: Notices) -> Self {
+        self.orphans = Orphans::telling(notices);
+        self
     }
 
     /// Takes one record as it lies in a ring.
@@ -159,6 +169,7 @@ impl Decoder {
     fn record(&mut self, record: &Record<'_>) {
         let event = match record {
             Record::Exec(exec) => {
+                self.orphans.executed(exec.tgid);
                 self.pending.push(Pending::executed(*exec));
                 return;
             }
@@ -250,10 +261,12 @@ impl Decoder {
                 let ends = matches!(event, SocketEvent::Close(_));
                 let now = time(&event);
                 if let Some(process) = process {
+                    self.orphans.appeared(key, process.pid, now);
                     self.unbound.hold(key, SocketEvent::Process(process), now);
                 }
                 self.unbound.hold(key, event, now);
                 if ends {
+                    self.orphans.ended(&key);
                     let events = self.unbound.give_up(key);
                     self.hand_on(events);
                 }
@@ -374,6 +387,7 @@ impl Decoder {
 
     /// Hands out what happened up to `horizon`, in order.
     pub(super) fn release(&mut self, horizon: Nanos, events: &mut Vec<SocketEvent>) {
+        self.orphans.look(horizon, |key| self.unbound.waits(key));
         if !self.unbound.is_empty() {
             let events = self.unbound.expired(horizon);
             self.hand_on(events);

@@ -15,6 +15,7 @@ pub mod counters;
 mod decode;
 pub mod deny;
 pub mod elf;
+mod evidence;
 pub mod features;
 mod functions;
 #[doc(hidden)]
@@ -30,7 +31,10 @@ mod load;
 pub mod maps;
 #[doc(hidden)]
 pub mod measuring;
+mod notices;
 pub mod offsets;
+mod orphans;
+mod outputs;
 mod pclntab;
 mod placement;
 mod probes;
@@ -45,6 +49,7 @@ mod rustls;
 mod settings;
 pub mod skipped;
 mod source;
+mod starting;
 pub mod survey;
 mod threads;
 pub mod tls;

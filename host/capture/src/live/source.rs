@@ -10,14 +10,17 @@ use super::decode::Decoder;
 use super::later::Later;
 use super::links::Links;
 use super::load::{self, Loaded};
+use super::notices::Notices;
 use super::reconcile::Reconciler;
 use super::ring::{Drained, Ring};
-use super::tls_probes::TlsProbes;
+use super::tls::TlsScanner;
+use super::tls_probes::{Tables, TlsProbes};
 use super::uprobes::Uprobes;
 use super::verdicts::LiveVerdicts;
 use super::waking::{Waking, Woken};
 use crate::error::CaptureError;
 use crate::event::{Nanos, SocketEvent};
+use crate::process;
 use crate::source::{Clock, Progress, Source, Verdicts};
 
 /// Between two drains. Wakeups by the kernel cost the observed program a microsecond a record.
@@ -53,7 +56,7 @@ enum Tls {
 impl Drop for Attached {
     fn drop(&mut self) {
         // Both at the same time: each takes a while.
-        if let Tls::Watched(probes) = &mut self.tls {
+        if let Tls::Watched(probes) = &self.tls {
             probes.stop();
         }
         drop(std::mem::take(&mut self.links));
@@ -124,16 +127,21 @@ impl LiveSource {
         let ended = leftovers.ended();
         let reconciler =
             Reconciler::start(sockets, question, leftovers, skipped, counters.clone())?;
+        let (notices, heard) = Notices::new();
         let tls = if tls {
             let host = Arc::clone(&counters.host);
-            Tls::Watched(TlsProbes::start(
-                uprobes,
-                tls_since,
+            let tables = Tables {
+                since: tls_since,
                 go_calls,
                 rustls_watched,
-                config.deny.clone(),
-                ended,
-                host,
+            };
+            // Nobody hears of what the agent does, so its rustls need not be probed.
+            let scanner = TlsScanner::new(process::proc_root(), config.deny.clone())
+                .without(std::process::id())
+                .memory_bios_of(&config.pids);
+            let told = (notices.clone(), heard);
+            Tls::Watched(TlsProbes::start(
+                uprobes, tables, scanner, told, ended, host,
             )?)
         } else {
             Tls::Off(uprobes)
@@ -157,7 +165,8 @@ impl LiveSource {
             rings,
             cgroups,
             verdicts: Arc::new(verdicts),
-            decoder: Decoder::new(Arc::clone(&counters.host), !config.ports.is_empty()),
+            decoder: Decoder::new(Arc::clone(&counters.host), !config.ports.is_empty())
+                .telling(notices),
             counters,
             clock,
             horizon: monotonic(),

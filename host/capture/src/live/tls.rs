@@ -8,8 +8,7 @@
 //! has changed (`dlopen`).
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::{DirEntryExt, FileExt};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,8 @@ use super::deny::DenyList;
 use super::installed;
 use super::library::{self, FileId, OpenError, TlsLibrary};
 use super::maps::{self, Mapping};
-use super::watched::{MAX_STATM_BYTES, MappedFile, Watched, code_pages, thread_time};
+use super::outputs::Outputs;
+use super::watched::{MAX_STATM_BYTES, MappedFile, ProcessIds, Watched, code_pages, thread_time};
 use crate::bounded;
 use crate::process;
 
@@ -37,8 +37,6 @@ const INSTALLED_SPARED: u32 = 20;
 
 /// 65,530 mappings, the kernel's default limit, of 100 bytes.
 const MAX_MAPS_BYTES: u64 = 8 << 20;
-/// Six numbers.
-const MAX_LOADAVG_BYTES: usize = 256;
 /// The kernel's `pid_max` on large machines is 4 million; no node runs that many at once.
 const MAX_PROCESSES: usize = 100_000;
 /// Files that are opened in one scan because a process has mapped them, whatever their names: each is looked
@@ -52,6 +50,8 @@ const MAX_LIBRARIES: usize = 1024;
 pub struct TlsChanges {
     /// To be probed. Each holds its file open: drop it once the probes are attached.
     pub added: Vec<TlsLibrary>,
+    /// To be probed where they put out ciphertext too, see [`TlsScanner::withholds`].
+    pub outputs: Vec<FileId>,
     /// No process maps them any more: their probes can go.
     pub gone: Vec<FileId>,
     /// Processes that had a library of those and have ended.
@@ -83,6 +83,8 @@ struct KnownFile {
     users: usize,
     /// `None`: refused.
     library: Option<FileId>,
+    /// Whether a process that has mapped it may use memory BIOs, once that was asked.
+    evidence: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ pub struct TlsScanner {
     unnamed_left: usize,
     /// Libraries that processes on that list have mapped, with those processes.
     denied: HashMap<FileId, Vec<u32>>,
+    outputs: Outputs,
     /// As in [`TlsChanges`], for the next.
     ended: Vec<u32>,
     /// When the processes are to be listed again, and the last process id given out at the last time.
@@ -148,6 +151,7 @@ impl TlsScanner {
             installed_next: None,
             installed_stamp: installed::Stamp::default(),
             installed_spared: 0,
+            outputs: Outputs::default(),
             ended: Vec::new(),
             listing_next: None,
             last_started: None,
@@ -188,7 +192,7 @@ impl TlsScanner {
     fn scan_at(&mut self, now: Instant) -> TlsChanges {
         let mut changes = TlsChanges::default();
         self.counters.scans = self.counters.scans.saturating_add(1);
-        self.unnamed_left = MAX_UNNAMED;
+        self.begin();
         let last_started = self.ids.last_started(&self.root);
         let nothing_new = last_started.is_some() && last_started == self.last_started;
         if nothing_new && self.settled && self.listing_next.is_some_and(|next| now < next) {
@@ -212,12 +216,24 @@ impl TlsScanner {
             }
             stays
         });
-        // Added by one process and then taken away for another.
+        self.settle(&mut changes);
+        changes.ended = std::mem::take(&mut self.ended);
+        changes
+    }
+
+    fn begin(&mut self) {
+        self.unnamed_left = MAX_UNNAMED;
+        self.outputs.begin_scan();
+    }
+
+    /// Leaves out what was added by one process and then taken away for another.
+    fn settle(&mut self, changes: &mut TlsChanges) {
+        for library in &changes.gone {
+            self.outputs.gone(library);
+        }
         changes
             .added
             .retain(|library| !self.denied.contains_key(&library.id));
-        changes.ended = std::mem::take(&mut self.ended);
-        changes
     }
 
     /// Looks at the processes that are known and due.
@@ -294,6 +310,7 @@ impl TlsScanner {
             present.push(id);
             if !self.libraries.contains_key(&id) {
                 self.counters.libraries = self.counters.libraries.saturating_add(1);
+                self.outputs.found(&library);
                 changes.added.push(library);
             }
             let known = self.libraries.entry(id).or_insert(KnownLibrary {
@@ -391,6 +408,7 @@ impl TlsScanner {
                     files.push(file);
                 }
             }
+            complete &= self.ask_for_memory_bios(pid, &buffer, changes);
         }
         buffer.shrink_to(1 << 20);
         self.buffer = buffer;
@@ -444,6 +462,7 @@ impl TlsScanner {
                         idle_since: now,
                     },
                 );
+                self.outputs.found(&library);
                 changes.added.push(library);
                 Some(id)
             }
@@ -461,7 +480,14 @@ impl TlsScanner {
         if let Some(known) = library.and_then(|id| self.libraries.get_mut(&id)) {
             known.users = known.users.saturating_add(1);
         }
-        self.files.insert(file, KnownFile { users: 1, library });
+        self.files.insert(
+            file,
+            KnownFile {
+                users: 1,
+                library,
+                evidence: None,
+            },
+        );
         true
     }
 
@@ -540,30 +566,8 @@ impl TlsScanner {
     }
 }
 
-/// Where the last process id that was given out is told: asked for several times a second, so it stays
-/// open.
-#[derive(Debug, Default)]
-struct ProcessIds(Option<File>);
-
-impl ProcessIds {
-    /// The last id that was given out, to a process or a thread. Where the processes in `root` are not
-    /// those of this process's own namespace that is not known.
-    fn last_started(&mut self, root: &Path) -> Option<u32> {
-        if self.0.is_none() {
-            let own = std::fs::read_link(root.join("self")).ok()?;
-            if own.to_str()?.parse() != Ok(std::process::id()) {
-                return None;
-            }
-            self.0 = Some(File::open(root.join("loadavg")).ok()?);
-        }
-        // Three averages, running and existing tasks, the last id.
-        let mut text = [0; MAX_LOADAVG_BYTES];
-        let read = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
-        let text = text.get(..read)?.trim_ascii_end();
-        let last = text.rsplit(|byte| *byte == b' ').next()?;
-        std::str::from_utf8(last).ok()?.parse().ok()
-    }
-}
+#[path = "tls_memory.rs"]
+mod memory;
 
 #[cfg(test)]
 #[path = "tls_tests.rs"]

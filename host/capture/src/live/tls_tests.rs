@@ -503,3 +503,78 @@ fn a_library_with_half_of_the_functions_is_refused() {
         }
     }
 }
+
+/// A Python that has a copy of the system's libcrypto and nothing that shows what it does with it.
+fn with_crypto(directory: &Path) -> (Python, PathBuf) {
+    let path = directory.join("libcrypto.so.3");
+    if !path.exists() {
+        let system = system_libssl().with_file_name("libcrypto.so.3");
+        std::fs::copy(system, &path).unwrap();
+    }
+    let mut python = Python::start();
+    python.load(&path);
+    (python, path)
+}
+
+#[test]
+fn what_a_library_puts_out_is_probed_when_a_process_may_use_memory_bios() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, path) = with_crypto(directory.path());
+    let (mut second, _) = with_crypto(directory.path());
+    let proc = Proc::of(&[&first, &second]);
+    let mut scanner = proc.scanner();
+    let changes = scanner.scan();
+    let is_copy = |library: &&TlsLibrary| library.display_path == path;
+    let id = changes.added.iter().find(is_copy).unwrap().id;
+    assert_eq!(changes.outputs, []);
+    assert!(scanner.withholds(&id) && scanner.withholds_any());
+    // Whoever is started has little time.
+    assert_eq!(scanner.look_at_start(second.pid()).outputs, []);
+    second.run("import _ssl");
+    let changes = scanner.look_at_start(second.pid());
+    assert!(changes.outputs.contains(&id), "{changes:?}");
+    assert!(!scanner.withholds(&id));
+    // From then on it stays.
+    drop(second);
+    let changes = scanner.scan();
+    assert!(changes.outputs.is_empty() && !scanner.withholds(&id));
+    assert_eq!(scanner.uses_memory_bios(first.pid()), []);
+}
+
+#[test]
+fn a_process_that_is_not_observed_brings_no_probe_and_one_that_shows_it_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, path) = with_crypto(directory.path());
+    let (mut second, _) = with_crypto(directory.path());
+    second.run("import _ssl");
+    let proc = Proc::of(&[&first, &second]);
+    let mut scanner = proc.scanner().memory_bios_of(&[first.pid()]);
+    let changes = scanner.scan();
+    let is_copy = |library: &&TlsLibrary| library.display_path == path;
+    let id = changes.added.iter().find(is_copy).unwrap().id;
+    assert!(changes.outputs.is_empty() && scanner.withholds(&id));
+    assert_eq!(scanner.uses_memory_bios(first.pid()), [id]);
+    assert!(!scanner.withholds(&id));
+}
+
+#[test]
+fn programs_that_give_their_tls_objects_a_descriptor_show_no_memory_bios() {
+    let mut evidence = super::super::evidence::Evidence::default();
+    let mut of = |path: &str| Some(evidence.of(&std::fs::File::open(path).ok()?).unwrap());
+    for path in [
+        "/usr/sbin/nginx",
+        "/usr/bin/redis-server",
+        "/usr/sbin/mariadbd",
+    ] {
+        assert_ne!(of(path), Some(true), "{path}");
+    }
+    let mut python = Python::start();
+    python.run("import _ssl");
+    let maps = std::fs::read(format!("/proc/{}/maps", python.pid())).unwrap();
+    let module = maps
+        .split(|&byte| byte == b'\n')
+        .filter_map(maps::executable)
+        .find(|mapping| String::from_utf8_lossy(mapping.path).contains("/_ssl."))
+        .expect("it is a library of its own");
+    assert_eq!(of(&String::from_utf8_lossy(module.path)), Some(true));
+}

@@ -104,6 +104,11 @@ impl Unbound {
         }
     }
 
+    /// Whether what was told of it waits for its socket.
+    pub(super) fn waits(&self, key: &ConnectionKey) -> bool {
+        self.held.contains_key(key)
+    }
+
     /// The socket has been found, or is nobody's business. Hands out what was held for it.
     pub(super) fn found(
         &mut self,

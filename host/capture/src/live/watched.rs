@@ -1,5 +1,7 @@
 //! A process as the scanner of TLS libraries watches it: when it is looked at again.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,8 @@ const COST_SHARE: u32 = 500;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) const MAX_STATM_BYTES: u64 = 256;
+/// Six numbers.
+const MAX_LOADAVG_BYTES: usize = 256;
 
 /// Device and inode as in `maps`.
 pub(super) type MappedFile = (u64, u64);
@@ -121,4 +125,29 @@ pub(super) fn code_pages(root: &Path, pid: u32) -> Option<u64> {
     let size: u64 = fields.next()?.parse().ok()?;
     let data: u64 = fields.nth(4)?.parse().ok()?;
     Some(size.saturating_sub(data))
+}
+
+/// Where the last process id that was given out is told: asked for several times a second, so it stays
+/// open.
+#[derive(Debug, Default)]
+pub(super) struct ProcessIds(Option<File>);
+
+impl ProcessIds {
+    /// The last id that was given out, to a process or a thread. Where the processes in `root` are not
+    /// those of this process's own namespace that is not known.
+    pub(super) fn last_started(&mut self, root: &Path) -> Option<u32> {
+        if self.0.is_none() {
+            let own = std::fs::read_link(root.join("self")).ok()?;
+            if own.to_str()?.parse() != Ok(std::process::id()) {
+                return None;
+            }
+            self.0 = Some(File::open(root.join("loadavg")).ok()?);
+        }
+        // Three averages, running and existing tasks, the last id.
+        let mut text = [0; MAX_LOADAVG_BYTES];
+        let read = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = text.get(..read)?.trim_ascii_end();
+        let last = text.rsplit(|byte| *byte == b' ').next()?;
+        std::str::from_utf8(last).ok()?.parse().ok()
+    }
 }

@@ -2,11 +2,12 @@
 //! call is made inside of the library.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wirespan_capture::live::LiveConfig;
 use wirespan_capture::{Direction, Layer, Role};
 
+use crate::process_links::links_on;
 use crate::script::Script;
 use crate::support::{Bench, config};
 
@@ -183,4 +184,137 @@ fn connections_older_than_the_capture_have_their_own_plaintext_too() {
     script.say("talk");
     complete(&mut bench, &mut script);
     each_has_its_own(&bench, true);
+}
+
+/// Answers each line with itself.
+const ECHO: &str = r#"
+import socket, ssl, sys, threading
+port, certificate, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+serving.load_cert_chain(certificate, key)
+listener = socket.create_server(('127.0.0.1', port))
+
+def serve(raw):
+    with serving.wrap_socket(raw, server_side=True) as end:
+        for line in end.makefile('rb'):
+            end.sendall(line)
+
+def accept():
+    while True:
+        threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+threading.Thread(target=accept, daemon=True).start()
+print('ready', flush=True)
+sys.stdin.read()
+"#;
+
+/// Memory BIOs by functions that are looked up while it runs, by names that are in no file that it has mapped.
+/// Each line is a request, on a new connection if it begins with `new`.
+const LOOKED_UP: &str = r#"
+import ctypes, socket, sys
+ssl, crypto = ctypes.CDLL('libssl.so.3'), ctypes.CDLL('libcrypto.so.3')
+P = ctypes.c_void_p
+for function in [ssl.TLS_client_method, ssl.SSL_CTX_new, ssl.SSL_new, crypto.BIO_new, crypto.BIO_s_mem]:
+    function.restype = P
+context = P(ssl.SSL_CTX_new(P(ssl.TLS_client_method())))
+
+class Connection:
+    def __init__(self):
+        self.inward, self.outward = [P(crypto.BIO_new(P(crypto.BIO_s_mem()))) for _ in range(2)]
+        self.tls = P(ssl.SSL_new(context))
+        ssl.SSL_set_bio(self.tls, self.inward, self.outward)
+        ssl.SSL_set_connect_state(self.tls)
+        self.raw = socket.create_connection(('127.0.0.1', PORT))
+        while ssl.SSL_do_handshake(self.tls) != 1:
+            self.flush()
+            self.feed()
+        self.flush()
+
+    def flush(self):
+        data = ctypes.create_string_buffer(65536)
+        count = crypto.BIO_read(self.outward, data, 65536)
+        if count > 0:
+            self.raw.sendall(data.raw[:count])
+
+    def feed(self):
+        data = self.raw.recv(65536)
+        assert crypto.BIO_write(self.inward, data, len(data)) == len(data)
+
+    def ask(self, line):
+        assert ssl.SSL_write(self.tls, line, len(line)) == len(line)
+        self.flush()
+        got = ctypes.create_string_buffer(65536)
+        while (count := ssl.SSL_read(self.tls, got, 65536)) <= 0:
+            self.feed()
+        assert got.raw[:count] == line
+
+print('ready', flush=True)
+for line in sys.stdin:
+    if line.startswith('new'):
+        connection = Connection()
+    connection.ask(line.encode())
+    print('done', flush=True)
+"#;
+
+/// No file says that the program uses memory BIOs, so the probe that is for them is not there; plaintext that
+/// comes without a socket brings it.
+#[test]
+fn memory_bios_that_no_file_shows_are_known_by_their_plaintext() {
+    let Some(config) = config() else { return };
+    let server = Script::start(ECHO);
+    let mut client = Script::start(&LOOKED_UP.replace("PORT", &server.port.to_string()));
+    let mut config = large(config, server.port);
+    // What others do must not count.
+    config.pids = vec![client.pid()];
+    let mut bench = Bench::for_ports(config);
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", client.pid())).unwrap();
+    let crypto = maps
+        .split_ascii_whitespace()
+        .find(|word| word.contains("/libcrypto.so"))
+        .unwrap();
+    let pid = client.pid();
+    let links = || links_on(pid, crypto);
+    let before = links();
+    let mut ask = |line: &str| {
+        client.say(line);
+        client.hear("done");
+    };
+    ask("new connection, first request, whose socket does not show");
+    match before {
+        Some(count) => {
+            assert_eq!(count, 0, "what {crypto} puts out");
+            bench.until(|_| links() == Some(1));
+        }
+        None => {
+            eprintln!("this kernel does not tell for which process and file a link is");
+            let begun = Instant::now();
+            bench.until(|_| begun.elapsed() > Duration::from_secs(2));
+        }
+    }
+    let requests = [
+        "new connection, first request, whose socket does not show\n",
+        "second request on that connection\n",
+        "new connection, which shows at once\n",
+    ];
+    ask(requests[1].trim_end());
+    ask(requests[2].trim_end());
+    let expected = [requests[..2].concat(), requests[2].to_owned()];
+    let of = |line: &str, seen: &crate::support::Seen| {
+        [Direction::Sent, Direction::Received].map(|direction| {
+            let bytes = seen.bytes(direction, Layer::Plaintext, 0);
+            bytes == line.as_bytes()
+        }) == [true; 2]
+    };
+    bench.until(|seen| {
+        let has = |line: &String| seen.values().any(|seen| of(line, seen));
+        expected.iter().all(has)
+    });
+    assert_eq!(bench.all().count(), 2);
+    for seen in bench.all() {
+        assert_eq!(
+            seen.open.remote.map(|remote| remote.port()),
+            Some(server.port)
+        );
+        assert_eq!(seen.secured.len(), 1);
+    }
 }

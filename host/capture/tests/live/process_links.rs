@@ -104,6 +104,21 @@ fn linked_for(pid: u32) -> HashSet<String> {
         .collect()
 }
 
+/// How many links for this process are on the file; `None` where the kernel does not tell.
+pub(crate) fn links_on(pid: u32, path: &str) -> Option<usize> {
+    let pid = pid.to_string();
+    let files = open_files();
+    let links = files
+        .iter()
+        .filter(|text| told(text, "link_type") == Some("uprobe_multi"))
+        .filter(|text| told(text, "pid") == Some(&pid));
+    let on = links
+        .clone()
+        .filter(|text| told(text, "path") == Some(path));
+    (tells_processes() && links.clone().any(|text| told(text, "path").is_some()))
+        .then(|| on.count())
+}
+
 /// How often these programs have run in all.
 fn runs(programs: &HashSet<String>) -> u64 {
     let mut counted = HashSet::new();
