@@ -186,8 +186,14 @@ impl Probes {
         if libraries.is_empty() {
             return;
         }
-        // Connections that open while probes are being attached may show one direction only.
-        let _ = self.tables.since.set(0, TLS_ATTACHING, 0);
+        // Connections that open while probes are being attached may show one direction only. Those of a
+        // library that only puts out ciphertext have no plaintext.
+        let any_plaintext = libraries
+            .iter()
+            .any(|library| library.flavour != TlsFlavour::Crypto);
+        if any_plaintext {
+            let _ = self.tables.since.set(0, TLS_ATTACHING, 0);
+        }
         for mut library in libraries {
             let path = library.display_path.display().to_string();
             let is_output =
@@ -222,7 +228,9 @@ impl Probes {
                 }
             }
         }
-        let _ = self.tables.since.set(0, monotonic(), 0);
+        if any_plaintext {
+            let _ = self.tables.since.set(0, monotonic(), 0);
+        }
     }
 
     /// Probes libraries where they put out ciphertext. Without these probes connections miss nothing but
