@@ -1,5 +1,7 @@
 //! Programs made by Go: their TLS is their own, and their functions are on stacks that move.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use wirespan_tests::ask::Ask;
 use wirespan_tests::curl::Curl;
@@ -75,4 +77,32 @@ fn https_of_a_stripped_go_program_is_one_span_at_each_end() -> Result<()> {
     }
     let _alone = tools::exclusive();
     check(&["-ldflags=-s -w"])
+}
+
+/// The kernel side waits for a call that has sent, some time beyond the end of its connection.
+#[test]
+fn a_write_that_returns_four_seconds_after_the_end_is_told_whole() -> Result<()> {
+    if tools::skip_kernel()? {
+        return Ok(());
+    }
+    let _alone = tools::exclusive();
+    let server = Go::start_late(Duration::from_secs(4))?;
+    let watch = Watch::start(&[server.port])?;
+    // One after another: the kernel gives the next socket the address of one that has ended, and a socket is
+    // known by that. The pause puts them at other moments of the rounds in which sockets are asked for.
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    for number in 0..2 {
+        let curl = Curl::new().trust(&server.certificate);
+        let done = curl
+            .option("--http1.1")
+            .get(server.url(&format!("/late/{number}")));
+        exchanges.extend(done.run()?.exchanges);
+        std::thread::sleep(Duration::from_millis(4_700));
+    }
+    let seen = watch.stop_after(exchanges.len() * 2)?;
+    for (what, spans) in [("live", &seen.live), ("replayed", &seen.replayed)] {
+        assert_exactly(spans, &exchanges, &[server.server()]).context(what)?;
+        assert_distinct_ids(spans).context(what)?;
+    }
+    Ok(())
 }

@@ -67,6 +67,9 @@ pub mod owed {
 /// The part of [`Socket::writing`] that counts writes.
 const WRITES: u64 = owed::END - 1;
 
+/// How long the end of a socket waits for its writes to return, at least: 5 s, as [`clock`] counts.
+const GRACE: u32 = (5_000_000_000_u64 >> 20) as u32;
+
 /// What a call is, in [`GoCall::kind`].
 mod kind {
     pub const READ: u32 = 0;
@@ -254,7 +257,23 @@ pub unsafe fn is_lacking(socket: *mut Socket, received: u64) -> bool {
     }
 }
 
-/// Whether the writes of a socket that has ended are given more time to return: once.
+/// A socket has ended: leaves it to the writes that have sent and not returned to tell of it, for
+/// [`GRACE`]. False when there is none.
+///
+/// # Safety
+/// `socket` is a value of the map of sockets.
+#[inline(always)]
+pub unsafe fn ends(socket: *mut Socket) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        // It has no sequence numbers any more.
+        (*socket).flags |= socket_flag::LEFT;
+        (*socket).origin[0] = clock();
+        leave_to_writes(socket, owed::CLOSE)
+    }
+}
+
+/// Whether the writes of a socket that has ended, as whoever asks has found, are given more time to return.
 ///
 /// # Safety
 /// `socket` is a value of the map of sockets.
@@ -262,9 +281,20 @@ pub unsafe fn is_lacking(socket: *mut Socket, received: u64) -> bool {
 pub unsafe fn has_time(socket: *mut Socket) -> bool {
     // SAFETY: as the caller promises.
     unsafe {
-        let ended = read_volatile(&raw const (*socket).writing) / owed::CLOSE;
-        ended < 2 && leave_to_writes(socket, owed::CLOSE)
+        if read_volatile(&raw const (*socket).writing) < owed::CLOSE {
+            // Nothing has told of its end.
+            return ends(socket);
+        }
+        let since = clock().wrapping_sub((*socket).origin[0]);
+        since < GRACE && writes(socket) != 0
     }
+}
+
+/// Time in units of 2²⁰ ns.
+#[inline(always)]
+fn clock() -> u32 {
+    // SAFETY: a helper without arguments.
+    unsafe { (bpf_ktime_get_ns() >> 20) as u32 }
 }
 
 /// A write that has sent has returned.

@@ -161,8 +161,7 @@ pub unsafe fn gone(state: *mut Socket, sk: u64) {
     unsafe {
         if (*state).flags & socket_flag::GO != 0 {
             (*state).position = positions(state, sk);
-            (*state).flags |= socket_flag::LEFT;
-            if go::leave_to_writes(state, go::owed::CLOSE) {
+            if go::ends(state) {
                 return;
             }
         }

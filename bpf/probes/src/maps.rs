@@ -281,7 +281,8 @@ pub struct Socket {
     pub left: [u64; 2],
     /// When it was first seen.
     pub born: u64,
-    /// Sequence number of position 0, modulo 2³².
+    /// Sequence number of position 0, modulo 2³². Of Go, the first one is when the socket ended, once it
+    /// has: see [`go::ends`](crate::go::ends).
     pub origin: [u32; 2],
     /// Bytes of each direction that may still be copied while undecided.
     pub budget: [u32; 2],

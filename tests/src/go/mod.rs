@@ -13,6 +13,7 @@ use crate::process::Running;
 use crate::{Certificate, tools};
 
 const PROGRAM: &str = include_str!("https.go");
+const LATE: &str = include_str!("late.go");
 
 /// Compiling net/http for the first time, on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(300);
@@ -61,16 +62,29 @@ impl Go {
     /// # Errors
     /// When Go is missing, or the server does not start.
     pub fn start(options: &[&str]) -> Result<Self> {
+        Self::serve(PROGRAM, options, &[])
+    }
+
+    /// A server that answers each connection once: it sends and closes, and `Write` returns so much later.
+    ///
+    /// # Errors
+    /// As [`Go::start`].
+    pub fn start_late(late: Duration) -> Result<Self> {
+        Self::serve(LATE, &[], &[late.as_millis().to_string()])
+    }
+
+    fn serve(source: &str, options: &[&str], more: &[String]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("wirespan-go-").tempdir()?;
-        let program = build(folder.path(), "https", PROGRAM, options)?;
+        let program = build(folder.path(), "https", source, options)?;
         let port = tools::free_port()?;
         let certificate = Certificate::make(folder.path())?;
-        let arguments = [
+        let mut arguments = vec![
             "serve".into(),
             port.to_string().into(),
             certificate.certificate.clone().into_os_string(),
             certificate.key.clone().into_os_string(),
         ];
+        arguments.extend(more.iter().map(Into::into));
         let mut process = Running::start(folder.path(), &program, arguments, &[])?;
         process.wait_ready("Go listens", Duration::from_secs(20), |process| {
             Ok(process.output()?.contains("listening"))
