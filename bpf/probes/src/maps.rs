@@ -117,6 +117,10 @@ pub static TLS_PROCESSES: LruHashMap<u32, u8, MAX_TLS_PROCESSES> = LruHashMap::n
 #[btf_map]
 pub static RUSTLS_WATCHED: Array<u32, 1> = Array::new();
 
+/// Not 0: the host is to be woken when a program is started, to see what that maps.
+#[btf_map]
+pub static STARTS_WATCHED: Array<u32, 1> = Array::new();
+
 /// Records that are being sealed or opened, by thread. Of one that has died in the middle of it nothing
 /// tells; the least recently used go.
 #[btf_map]

@@ -17,7 +17,7 @@ use wirespan_events::{
 };
 
 use crate::globals::{offset, setting};
-use crate::maps::{CONTROL, Call, RINGS, Ring, Socket, count, socket_flag};
+use crate::maps::{CONTROL, Call, RINGS, Ring, STARTS_WATCHED, Socket, count, socket_flag};
 use crate::walk::{self, Found, kernel};
 
 /// The ring of the current CPU.
@@ -239,8 +239,8 @@ pub unsafe fn held(call: *mut Call, socket: *mut Socket) {
     }
 }
 
-/// Says what the current process is. That wakes nobody: it is of no interest before the next bytes. False
-/// when there is no room.
+/// Says what the current process is. Of an exec that wakes the host only where it has asked for it: else it is
+/// of no interest before the next bytes. False when there is no room.
 #[inline(always)]
 fn describe(ring: *mut c_void, kind: u16, socket: (u64, u64), tgid: u32, time: u64) -> bool {
     let Some(record) = reserve::<Exec>(ring) else {
@@ -258,8 +258,14 @@ fn describe(ring: *mut c_void, kind: u16, socket: (u64, u64), tgid: u32, time: u
         bpf_get_current_comm((&raw mut (*record).comm).cast(), 16);
         (&raw mut (*record).tgid).write(tgid);
         (&raw mut (*record).reserved).write(0);
-        count(Counter::Records, 1);
-        bpf_ringbuf_submit(record.cast(), BPF_RB_NO_WAKEUP.into());
+        let wakes =
+            kind == kind::EXEC && STARTS_WATCHED.get_ptr(0).is_some_and(|wanted| *wanted != 0);
+        if wakes {
+            submit(record);
+        } else {
+            count(Counter::Records, 1);
+            bpf_ringbuf_submit(record.cast(), BPF_RB_NO_WAKEUP.into());
+        }
     }
     true
 }

@@ -50,6 +50,7 @@ pub(super) struct Loaded {
     pub(super) tls_since: Array<MapData, u64>,
     pub(super) go_calls: GoCalls,
     pub(super) rustls_watched: Array<MapData, u32>,
+    pub(super) starts_watched: Array<MapData, u32>,
     pub(super) verdicts: LiveVerdicts,
     pub(super) sockets: Sockets,
     pub(super) question: Option<Question>,
@@ -160,6 +161,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         take(&mut ebpf, "GO_CONNECTIONS")?,
     );
     let rustls_watched: Array<MapData, u32> = take(&mut ebpf, "RUSTLS_WATCHED")?;
+    let starts_watched: Array<MapData, u32> = take(&mut ebpf, "STARTS_WATCHED")?;
     let host = Arc::new(HostCounters::default());
     let verdicts: HashMap<MapData, u64, wirespan_events::Verdict> = take(&mut ebpf, "VERDICTS")?;
     let sockets: Sockets = take(&mut ebpf, "SOCKETS")?;
@@ -227,6 +229,7 @@ pub(super) fn load(config: &LiveConfig) -> Result<Loaded, CaptureError> {
         tls_since,
         go_calls,
         rustls_watched,
+        starts_watched,
         verdicts: LiveVerdicts::new(verdicts, Arc::clone(&host)),
         sockets,
         question,

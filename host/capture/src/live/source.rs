@@ -116,6 +116,7 @@ impl LiveSource {
             tls_since,
             go_calls,
             rustls_watched,
+            starts_watched,
             verdicts,
             sockets,
             question,
@@ -134,6 +135,7 @@ impl LiveSource {
                 since: tls_since,
                 go_calls,
                 rustls_watched,
+                starts_watched,
             };
             // Nobody hears of what the agent does, so its rustls need not be probed.
             let scanner = TlsScanner::new(process::proc_root(), config.deny.clone())

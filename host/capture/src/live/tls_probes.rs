@@ -42,6 +42,8 @@ pub(super) struct Tables {
     /// Whether there are probes on any program with rustls: where there are none, what is received need
     /// not be remembered.
     pub(super) rustls_watched: Array<MapData, u32>,
+    /// Whether the host is to be woken when a program is started.
+    pub(super) starts_watched: Array<MapData, u32>,
 }
 
 impl TlsProbes {
@@ -176,6 +178,9 @@ impl Probes {
         self.attach_outputs(&changes.outputs, "a program may use memory BIOs");
         // Whoever is started matters only as long as something is withheld.
         let wanted = self.scanner.withholds_any();
+        if wanted != self.notices.is_wanted() {
+            let _ = self.tables.starts_watched.set(0, u32::from(wanted), 0);
+        }
         self.notices.want(wanted);
         if !wanted {
             self.starting.clear();
