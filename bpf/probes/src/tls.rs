@@ -202,10 +202,12 @@ unsafe fn settle(outer: *mut TlsCall, state: *mut Socket) {
     unsafe {
         let [sent, received] = (*outer).passed;
         (*outer).passed = [zero(); 2];
-        if sent != 0 {
+        // Once an end has been seen its position is that of TCP's counters, with these bytes in it.
+        let flags = (*state).flags;
+        if sent != 0 && flags & (socket_flag::END_SENT | socket_flag::LEFT) == 0 {
             socket::advance(state, SENT, sent);
         }
-        if received != 0 {
+        if received != 0 && flags & socket_flag::LEFT == 0 {
             socket::advance(state, RECEIVED, received);
         }
     }
